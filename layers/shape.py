@@ -1,0 +1,57 @@
+"""Layers that change the shape and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from layers.arguments import whole
+from layers.base import Layer
+from layers.errors import LayerError
+from layers.specs import describe
+
+
+class Flatten(Layer):
+    """``[batch, ...] -> [batch, features]``."""
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        self.require_axes(x, 1, "[batch, ...]")
+        sizes = x.shape[1:].as_list()
+        # Not -1, which TensorFlow cannot work out for an empty batch.
+        features = tf.reduce_prod(tf.shape(x)[1:]) if None in sizes else math.prod(sizes)
+        return tf.reshape(x, [tf.shape(x)[0], features])
+
+
+class Reshape(Layer):
+    """``[batch, ...] -> [batch, *shape]``.
+
+    Args:
+        shape: the sizes without the batch; one of them may be -1, for whatever is left.
+    """
+
+    def __init__(self, shape: Sequence[int], **options: Any) -> None:
+        super().__init__(**options)
+        sizes = tuple(size if size == -1 else whole(self, "shape", size) for size in shape)
+        if sizes.count(-1) > 1:
+            raise LayerError(f"{self.label}: only one size of shape may be -1; got {list(sizes)}")
+        self.shape = sizes
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        self.require_axes(x, 1, "[batch, ...]")
+        fixed = math.prod(size for size in self.shape if size != -1)
+        if x.shape[1:].is_fully_defined():
+            given = math.prod(x.shape[1:].as_list())
+            if given % fixed or (-1 not in self.shape and given != fixed):
+                raise LayerError(
+                    f"{self.label}: cannot lay out {describe(x)}, {given} values an example, as "
+                    f"{list(self.shape)}"
+                )
+            rest = given // fixed
+        else:
+            rest = tf.reduce_prod(tf.shape(x)[1:]) // fixed
+        # Not -1, which TensorFlow cannot work out for an empty batch.
+        sizes = [rest if size == -1 else size for size in self.shape]
+        return tf.reshape(x, [tf.shape(x)[0], *sizes])

@@ -1,0 +1,166 @@
+"""What a layer declares about itself to be tested, and the ways to run it that the checks share."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from layers.base import Layer, build
+from layers.context import training_step
+
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer, how it is constructed, and what is expected of it.
+
+    Args:
+        layer: the class.
+        arguments: of its constructor, as a config would have them: a layer inside is a mapping
+            with a ``_target_``.
+        inputs: spec of its input; the first dimension is the batch.
+        variables: how many variables it has, state included.
+        state: whether training changes variables that are not trainable.
+        random: whether it draws random numbers in training.
+        integers_below: bound of the examples, where the input's dtype is an integer.
+    """
+
+    layer: type[Layer]
+    arguments: Mapping[str, Any]
+    inputs: tf.TensorSpec
+    variables: int
+    state: bool = False
+    random: bool = False
+    integers_below: int = 256
+    label: str = field(default="")
+
+    def __str__(self) -> str:
+        given = ",".join(f"{key}={_short(value)}" for key, value in self.arguments.items())
+        return self.label or f"{self.layer.__name__}({given})"
+
+    def make(self) -> Layer:
+        """A new layer, not built."""
+        return self.layer(**{key: _instance(value) for key, value in self.arguments.items()})
+
+    def built(self, seed: int = 0) -> Layer:
+        """A new layer, built for ``inputs``."""
+        layer = self.make()
+        build(layer, self.inputs, seed=seed)
+        return layer
+
+    def examples(self, batch: int, seed: int = 0) -> tf.Tensor:
+        """A batch of inputs, the same for the same ``seed``."""
+        shape = [batch, *self.inputs.shape.as_list()[1:]]
+        random = np.random.default_rng(seed)
+        if self.inputs.dtype.is_integer:
+            values = random.integers(self.integers_below, size=shape)
+        else:
+            values = random.normal(size=shape)
+        return tf.constant(values.astype(self.inputs.dtype.as_numpy_dtype))
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value).replace(" ", "")
+    return str(value["_target_"]).rpartition(".")[2] if "_target_" in value else "{…}"
+
+
+def _instance(value: Any) -> Any:
+    """``value`` with each mapping that has a ``_target_`` replaced by what it constructs."""
+    if isinstance(value, Mapping):
+        parts = {key: _instance(item) for key, item in value.items() if key != "_target_"}
+        if "_target_" not in value:
+            return parts
+        module, _, name = value["_target_"].rpartition(".")
+        return getattr(importlib.import_module(module), name)(**parts)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_instance(item) for item in value]
+    return value
+
+
+def logical_devices(count: int) -> None:
+    """Split the CPU into ``count`` logical devices; only before TensorFlow is first used."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    split = [tf.config.LogicalDeviceConfiguration()] * count
+    tf.config.set_logical_device_configuration(cpu, split)
+
+
+@cache
+def mirrored(replicas: int) -> tf.distribute.Strategy:
+    """A MirroredStrategy over logical CPU devices."""
+    found = len(tf.config.list_logical_devices("CPU"))
+    if found < replicas:
+        raise RuntimeError(
+            f"the suites need {replicas} logical CPU devices, there are {found}: call "
+            f"layers.testing.logical_devices({replicas}) before TensorFlow is first used"
+        )
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+@contextmanager
+def step(number: int | tf.Tensor = 0, replica: int | tf.Tensor = 0) -> Iterator[None]:
+    """Training step ``number``."""
+    with training_step(seed=SEED, step=number, replica=replica):
+        yield
+
+
+def values(layer: Layer) -> dict[str, np.ndarray]:
+    """Every variable's value by its path."""
+    return {path: v.numpy() for path, v in layer.named_variables().items()}
+
+
+def assign(layer: Layer, given: Mapping[str, np.ndarray]) -> None:
+    """The reverse of ``values``."""
+    for path, variable in layer.named_variables().items():
+        variable.assign(given[path])
+
+
+def trainable(layer: Layer) -> dict[str, tf.Variable]:
+    """The trainable variables by path."""
+    return {path: v for path, v in layer.named_variables().items() if v.trainable}
+
+
+def objective(y: Any) -> tf.Tensor:
+    """A float32 loss for each example ``[batch]``, to which every value of the output matters."""
+    total = 0.0
+    for part in tf.nest.flatten(y):
+        flat = tf.reshape(part, [tf.shape(part)[0], int(np.prod(part.shape[1:]))])
+        flat = tf.cast(flat, tf.float32)
+        # Different weights, so that layers whose outputs have a fixed mean and variance train too.
+        weights = tf.cos(tf.range(flat.shape[1], dtype=tf.float32))
+        total += tf.reduce_sum(weights * (flat + flat**2), -1) / flat.shape[1]
+    return total
+
+
+def gradients_of(layer: Layer, x: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor]]:
+    """Output and gradients, by path, of a forward and backward pass in training."""
+    weights = trainable(layer)
+    with step(), tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(list(weights.values()))
+        y = layer(x, training=True)
+        loss = tf.reduce_sum(objective(y))
+    return y, dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
+
+
+def assert_close(given: Any, expected: Any, tolerance: float, what: str) -> None:
+    """Nests of numbers that are equal up to ``tolerance``, relative and absolute; 0: exactly."""
+    tf.nest.assert_same_structure(given, expected)
+    pairs = zip(tf.nest.flatten(given), tf.nest.flatten(expected), strict=True)
+    for left, right in pairs:
+        left, right = (np.asarray(tf.convert_to_tensor(side)) for side in (left, right))
+        assert left.dtype == right.dtype, f"{what}: dtype {left.dtype}, not {right.dtype}"
+        if tolerance == 0:
+            np.testing.assert_array_equal(left, right, err_msg=what)
+        else:
+            left, right = left.astype(np.float64), right.astype(np.float64)
+            np.testing.assert_allclose(
+                left, right, rtol=tolerance, atol=tolerance, err_msg=what
+            )

@@ -1,0 +1,220 @@
+"""From a config to the parts of a run, built and checked against each other.
+
+The order matters: devices, data, then the model from the data's own shapes, inside the strategy's
+scope and before anything is traced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import hydra.utils
+import tensorflow as tf
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+import layers
+from pipeline.data import source as sources
+from pipeline.data.feed import ResidentFeed
+from pipeline.data.preprocess import chain
+from pipeline.durations import Duration
+from pipeline.errors import ConfigError
+from pipeline.strategy import make_strategy
+from pipeline.training.average import WeightAverage
+from pipeline.training.compilation import choose
+from pipeline.training.loop import Plan
+from pipeline.training.optimizers import Optimizer
+from pipeline.training.task import Task
+from pipeline.training.trainer import Trainer
+
+ROLE_OF = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+
+
+@dataclass
+class Assembly:
+    """Everything a run is made of. ``feeds``: by role (train, validation, test), made on demand."""
+
+    config: DictConfig
+    strategy: tf.distribute.Strategy
+    source: sources.Source
+    model: layers.Layer
+    output: tf.TensorSpec
+    task: Task
+    optimizer: Optimizer
+    average: WeightAverage | None
+    trainer: Trainer
+    plan: Plan
+    preprocess: Any
+    feeds: dict[str, ResidentFeed]
+
+    def feed(self, role: str) -> ResidentFeed:
+        """The evaluation feed of a split: train, validation or test."""
+        if role not in self.feeds:
+            self.feeds[role] = _evaluation_feed(self.config, self.strategy, self.source, role)
+        return self.feeds[role]
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        """Every metric over every example of a split, as ``val/loss``, ``test/accuracy``, …"""
+        role = ROLE_OF[split]
+        prefix = "val" if role == "validation" else role
+        results = self.trainer.evaluate(self.feed(role))
+        return {f"{prefix}/{name}": value for name, value in results.items()}
+
+    def checkpointed(self) -> dict[str, Any]:
+        """What a checkpoint holds, by name."""
+        objects = {"step": self.trainer.step, "model": self.model, "optimizer": self.optimizer}
+        return objects | ({"average": self.average} if self.average else {})
+
+
+def assemble(config: DictConfig) -> Assembly:
+    """Build every part of ``config``. Fills in ``dataset.classes`` where the config leaves it open.
+
+    Raises:
+        UserError: a part cannot be made, or two do not fit each other; the text says which.
+    """
+    trainer_config = config.trainer
+    if trainer_config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = make_strategy(config.strategy.replicas)
+    replicas = strategy.num_replicas_in_sync
+    check_batch(trainer_config.batch_size, replicas, trainer_config.accumulate)
+
+    source = sources.load(config.dataset)
+    with open_dict(config):
+        config.dataset.classes = source.classes
+    preprocess = chain(_make(config.dataset, "preprocess", "dataset.preprocess"))
+    task = _make(config, "task")
+    optimizer = _make(config, "optimizer")
+    schedule = _make(config, "schedule")
+    model = _make(config, "model")
+    layers.set_precision(model, trainer_config.precision)
+
+    split = source.split("train")
+    feed = ResidentFeed(strategy, "train", split.inputs, split.labels, trainer_config.batch_size)
+    plan = make_plan(config, feed.steps_per_epoch)
+    with strategy.scope():
+        inputs = tf.TensorSpec(feed.element_spec.shape, tf.float32)
+        output = _build(model, inputs, config.seed)
+        task.check(model, output, source.name, source.classes)
+        trainable = {path: v for path, v in model.named_variables().items() if v.trainable}
+        optimizer.build(trainable)
+        average = WeightAverage(trainer_config.average, trainable) if trainer_config.average else None
+
+    trainer = Trainer(
+        strategy=strategy,
+        model=model,
+        task=task,
+        optimizer=optimizer,
+        feed=feed,
+        preprocess=preprocess,
+        factor=schedule.factor(feed.steps_per_epoch, plan.total),
+        seed=config.seed,
+        clip_norm=trainer_config.clip_norm,
+        accumulate=trainer_config.accumulate,
+        average=average,
+        compilation=choose(
+            trainer_config.compile,
+            model,
+            inputs,
+            replicas,
+            on_gpu=bool(tf.config.list_physical_devices("GPU")),
+        ),
+        steps_per_call=plan.steps_per_call,
+    )
+    return Assembly(
+        config,
+        strategy,
+        source,
+        model,
+        output,
+        task,
+        optimizer,
+        average,
+        trainer,
+        plan,
+        preprocess,
+        feeds={},
+    )
+
+
+def make_plan(config: DictConfig, steps_per_epoch: int) -> Plan:
+    """The config's periods in optimizer steps."""
+    trainer = config.trainer
+    total = Duration.parse(trainer.duration).steps(steps_per_epoch, 0)
+
+    def steps(period: str) -> int:
+        return Duration.parse(period).steps(steps_per_epoch, total)
+
+    stopping = trainer.early_stopping
+    return Plan(
+        total=total,
+        evaluate_every=steps(trainer.evaluate_every),
+        checkpoint_every=steps(trainer.checkpoint_every),
+        log_every=steps(trainer.log_every),
+        steps_per_epoch=steps_per_epoch,
+        batch_size=trainer.batch_size,
+        metric=config.objective.metric,
+        maximise=config.objective.mode == "max",
+        patience=steps(stopping.patience) if stopping.patience else None,
+        min_delta=stopping.min_delta,
+        steps_per_call=trainer.steps_per_call,
+        stop_within=trainer.stop_within,
+    )
+
+
+def check_batch(batch: int, replicas: int, accumulate: int) -> None:
+    """Raise ``ConfigError`` unless every replica gets the same whole number of examples."""
+    parts = replicas * accumulate
+    if batch % parts:
+        below = batch - batch % parts
+        near = f"{below} or {below + parts}" if below else f"{parts}"
+        raise ConfigError(
+            f"trainer.batch_size={batch} cannot be divided by {replicas} replicas x "
+            f"trainer.accumulate={accumulate}; use {near}."
+        )
+
+
+def _make(config: DictConfig, key: str, path: str | None = None) -> Any:
+    try:
+        return hydra.utils.instantiate(config[key])
+    except InstantiationException as error:
+        # Hydra says "Error in call to target '…':\nValueError('…')\nfull_key: …".
+        cause = error.__cause__ or error
+        where = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else path or key
+        raise ConfigError(f"{where}: {cause}") from error
+
+
+def _build(model: layers.Layer, inputs: tf.TensorSpec, seed: int) -> tf.TensorSpec:
+    try:
+        return layers.build(model, inputs, seed=seed)
+    except layers.LayerError as error:
+        raise ConfigError(
+            f"the model does not fit the data, whose examples are {inputs.shape.as_list()[1:]}: "
+            f"{error}"
+        ) from error
+
+
+def _evaluation_feed(
+    config: DictConfig, strategy: tf.distribute.Strategy, source: sources.Source, role: str
+) -> ResidentFeed:
+    split = source.split(role)
+    replicas = strategy.num_replicas_in_sync
+    batch = min(config.trainer.evaluation_batch_size, len(split.labels))
+    batch = -(-batch // replicas) * replicas  # a batch divides; the split need not
+    return ResidentFeed(strategy, role, split.inputs, split.labels, batch)
+
+
+def flat(config: DictConfig) -> dict[str, Any]:
+    """Every config value by its dotted key, interpolations resolved."""
+    found: dict[str, Any] = {}
+
+    def visit(node: Any, path: str) -> None:
+        if isinstance(node, dict) and node:
+            for key, value in node.items():
+                visit(value, f"{path}.{key}" if path else str(key))
+        else:
+            found[path] = node
+
+    visit(OmegaConf.to_container(config, resolve=True), "")
+    return found

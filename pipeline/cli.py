@@ -1,0 +1,245 @@
+"""What every verb does at the command line: compose, check, report, exit.
+
+A config that cannot run is refused in about a second, before TensorFlow, MLflow or any data is
+loaded. ``@hydra.main`` then runs the verb, so that sweeps, launchers, ``--cfg`` and tab completion
+work as Hydra's own documentation says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline import preflight
+from pipeline.composing import VERSION_BASE, Composer, compose, conf_dir, without_hydra
+from pipeline.composition_errors import explained
+from pipeline.errors import ConfigError, UserError
+
+__all__ = ["compose", "conf_dir", "hydra_main", "reporting"]
+
+# Trials of a sweep that are checked before the first one starts; each is checked when it starts.
+CHECKED_TRIALS = 32
+
+# Names the folder in which the trials of a sweep, in whatever process, say how they ended.
+_OUTCOMES = "PIPELINE_SWEEP_OUTCOMES"
+
+EXAMPLES = """\
+  python -m pipeline.train +experiment=digits
+  python -m pipeline.train +experiment=digits_cnn dataset=mnist trainer.batch_size=128
+  python -m pipeline.train +experiment=digits optimizer=momentum schedule=warmup_cosine
+  python -m pipeline.train -m +experiment=digits optimizer.learning_rate=1e-2,1e-3 seed=0,1
+  python -m pipeline.train resume=latest"""
+
+
+def reporting(fn: Callable[[], int | None]) -> int:
+    """Run ``fn``; a ``UserError`` is printed as one sentence and becomes its exit code."""
+    try:
+        return fn() or 0
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def hydra_main(config_name: str, run: Callable[[DictConfig], float | None]) -> None:
+    """Run ``run(config)`` for the command line in ``sys.argv``; several times for a sweep.
+
+    ``run`` returns the objective, which sweepers maximise or minimise. Exits with 2 for a config
+    that cannot run, with 1 where a trial of a sweep failed; a ``SystemExit`` of ``run`` passes.
+    """
+    code = reporting(lambda: _main(config_name, run))
+    if code:
+        sys.exit(code)
+
+
+def _main(config_name: str, run: Callable[[DictConfig], float | None]) -> int:
+    args = _arguments()
+    composer = Composer(args.config_name or config_name, args.config_dir)
+    if args.help:
+        print(_help(composer, run))
+        return 0
+    asks = args.cfg or args.info or args.shell_completion or args.hydra_help
+    trusted: list[str] | None = None
+    if not asks and args.experimental_rerun is None and args.config_path is None:
+        trusted = _check_command(composer, args)
+    return _hand_over(composer, config_name, _Task(run, trusted), args)
+
+
+def _arguments() -> argparse.Namespace:
+    """Hydra's own flags, which may stand between the overrides: ``seed=0,1 -m model=mlp,cnn``."""
+    args = get_args_parser().parse_intermixed_args()
+    given = sys.argv[1:]
+    flags = [word for word in given if word not in args.overrides]
+    sys.argv[1:] = [*args.overrides, *flags]  # @hydra.main reads them again, one after the other
+    return args
+
+
+def _hand_over(composer: Composer, config_name: str, task: _Task, args: argparse.Namespace) -> int:
+    decorate = hydra.main(
+        config_path=str(conf_dir()), config_name=config_name, version_base=VERSION_BASE
+    )
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        surroundings = _environment(HYDRA_FULL_ERROR="1", **{_OUTCOMES: folder})
+        with surroundings, explained(composer, args.overrides):
+            decorate(task)()
+        outcomes = [path.read_text(encoding="utf-8") for path in sorted(Path(folder).iterdir())]
+    failures = [outcome for outcome in outcomes if outcome]
+    if failures:
+        lines = "\n".join(f"  {failure}" for failure in failures)
+        print(
+            f"error: {len(failures)} of {len(outcomes)} trials failed:\n{lines}",
+            file=sys.stderr,
+        )
+    return 1 if failures else 0
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+# Before anything runs ----------------------------------------------------------------------------
+
+
+def _check_command(composer: Composer, args: argparse.Namespace) -> list[str]:
+    """Check the config, or the trials of a sweep; returns the packages that are trusted."""
+    overrides = args.overrides
+    several = any(override.is_sweep_override() for override in composer.parse(overrides))
+    master = composer.load(overrides, sweep=args.multirun or several)
+    trusted = list(OmegaConf.select(master, "trusted_packages") or [])
+    preflight.check_callbacks(master.hydra.callbacks, trusted)
+    if args.multirun or master.hydra.mode == RunMode.MULTIRUN:
+        _check_sweep(composer, master, overrides)
+    else:
+        cfg = composer.load(overrides) if several else master  # several without -m: says so
+        preflight.check(without_hydra(cfg))
+    return trusted
+
+
+def _check_sweep(composer: Composer, master: DictConfig, overrides: list[str]) -> None:
+    params = OmegaConf.select(master, "hydra.sweeper.params") or {}
+    listed = [
+        f"{key}={value}" for key, value in params.items() if isinstance(value, str | int | float)
+    ]
+    first: list[str] = []
+    for trial in composer.trials([*listed, *overrides], CHECKED_TRIALS):
+        changed = [override for override in trial if override not in first]
+        try:
+            preflight.check(without_hydra(composer.load(trial)))
+        except ConfigError as error:
+            where = f" (in the trial with {' '.join(changed)})" if first else ""
+            raise ConfigError(f"{error}{where}") from error
+        first = first or trial
+
+
+# The run itself ----------------------------------------------------------------------------------
+
+
+class _Task:
+    """``run``, with its errors reported. At the top level of a module, so that launchers that
+    start other processes can send it there."""
+
+    def __init__(self, run: Callable[[DictConfig], float | None], trusted: list[str] | None):
+        functools.update_wrapper(self, run)
+        self.run = run
+        self.trusted = trusted
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        hydra_cfg = HydraConfig.get()
+        message, code, value = self._report(cfg)
+        if hydra_cfg.mode != RunMode.MULTIRUN:
+            if code:
+                raise SystemExit(code)
+            return value
+        # In a sweep the other trials go on; what became of this one is kept for the end.
+        label = f"#{hydra_cfg.job.num} {' '.join(hydra_cfg.overrides.task)}"
+        folder = Path(os.environ.get(_OUTCOMES, ""))
+        if os.environ.get(_OUTCOMES) and folder.is_dir():
+            text = f"{label}: {message}" if code else ""
+            (folder / f"{hydra_cfg.job.num:06d}").write_text(text, encoding="utf-8")
+        return value
+
+    def _report(self, cfg: DictConfig) -> tuple[str, int, float | None]:
+        """First line of what went wrong, exit code, objective."""
+        try:
+            given = list(OmegaConf.select(cfg, "trusted_packages") or [])
+            if self.trusted is not None and given != self.trusted:
+                raise ConfigError(
+                    f"trusted_packages: {given} can be given on the command line only"
+                )
+            preflight.check(cfg)
+            return "", 0, self.run(cfg)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return str(error).split("\n")[0], error.exit_code, None
+        except Exception as error:
+            said = f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
+            own = error.__traceback__.tb_next if error.__traceback__ else None
+            traceback.print_exception(type(error), error, own)
+            print(
+                f"error: stopped by {said}; the traceback above says where",
+                file=sys.stderr,
+            )
+            return said, 1, None
+
+
+# Help --------------------------------------------------------------------------------------------
+
+
+def _help(composer: Composer, run: Callable[[DictConfig], float | None]) -> str:
+    """What can be chosen here, and how it is written."""
+    primary = conf_dir() / f"{composer.config_name}.yaml"
+    doc = sys.modules[run.__module__].__doc__ or run.__doc__ or composer.config_name
+    defaults = OmegaConf.select(OmegaConf.load(primary), "defaults") or []
+    chosen = {key for entry in defaults if isinstance(entry, DictConfig) for key in entry}
+    groups = composer.groups()
+    width = max(map(len, groups), default=0)
+    lines = {True: "", False: ""}
+    for group, options in groups.items():
+        sign = " " if group in chosen else "+"
+        lines[group in chosen] += f"  {sign}{group:<{width}} = {', '.join(options)}\n"
+    return f"""\
+{doc.strip().splitlines()[0]}
+
+  python -m pipeline.{composer.config_name} [FLAGS] [GROUP=OPTION ...] [KEY=VALUE ...]
+
+Groups, one option of each:
+{lines[True]}
+Groups that may be added:
+{lines[False]}
+Keys: any of those that `--cfg job` prints, such as trainer.batch_size=128.
+
+Flags:
+  -m, --multirun    run each combination of comma-separated values
+  --cfg job         print the composed config and stop; --resolve with its interpolations
+  --config-dir DIR  one more folder of configs
+  --info, --hydra-help, --shell-completion: Hydra's own
+
+Examples:
+{EXAMPLES}"""

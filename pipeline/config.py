@@ -1,0 +1,127 @@
+"""The typed schema of a config: every key that is not below a ``_target_``, its type and default.
+
+The YAML under ``conf/`` lies on top of these dataclasses, so a misspelt key or a wrong type in any
+file or override is an error. What a ``_target_`` takes is checked in ``preflight.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Objective:
+    """What a sweep maximises or minimises, and by which metric the best checkpoint is chosen."""
+
+    metric: str = "val/accuracy"
+    mode: str = "max"  # max | min
+
+
+@dataclass
+class Splits:
+    """TFDS split expressions, slices allowed: ``train[:90%]``."""
+
+    train: str = "train"
+    validation: str = "validation"
+    test: str = "test"
+
+
+@dataclass
+class Dataset:
+    """Which TFDS builder is read, and which of its features."""
+
+    name: str = MISSING  # TFDS name; name/config and name:version too
+    data_dir: str | None = None  # null: TFDS_DATA_DIR, else ~/tensorflow_datasets
+    module: str | None = None  # Python module to import that registers the builder
+    inputs: str = "image"  # feature the model sees
+    target: str = "label"  # feature it predicts
+    classes: int | None = None  # null: from TFDS's own metadata
+    splits: Splits = field(default_factory=Splits)
+    preprocess: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
+
+
+@dataclass
+class EarlyStopping:
+    """Stop when the objective has not improved for ``patience``; null: never."""
+
+    patience: str | None = None
+    min_delta: float = 0.0
+
+
+@dataclass
+class Trainer:
+    """How long, how often, how fast.
+
+    Periods are text (``pipeline.durations``): ``30 epochs``, ``500 steps``, ``10 percent``.
+    """
+
+    batch_size: int = 64  # global: over all replicas and microbatches
+    duration: str = "30 epochs"
+    evaluate_every: str = "1 epoch"
+    checkpoint_every: str = "5 epochs"
+    log_every: str = "50 steps"
+    steps_per_call: int = 1000  # most optimizer steps in one call into the graph
+    evaluation_batch_size: int = 512  # global
+    compile: str = "auto"  # auto | loop | gradients | off
+    precision: str = "float32"  # float32 | bfloat16
+    clip_norm: float | None = None  # by global norm, after the replicas are summed
+    accumulate: int = 1  # microbatches per optimizer step
+    average: float | None = None  # decay of the moving average of weights; null: none
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    deterministic: bool = True
+    stop_within: float = 5.0  # seconds: bound on one call, so that signals are answered
+
+
+@dataclass
+class Strategy:
+    """Which devices train."""
+
+    replicas: int | None = None  # null: every GPU, else one CPU; N: N GPUs, else N logical CPUs
+
+
+@dataclass
+class Tracking:
+    """Where runs are kept."""
+
+    kind: str = "mlflow"  # mlflow | off
+    uri: str | None = None  # null: sqlite in `root`; else an MLflow tracking URI
+    root: str = "mlruns"  # local store, artifacts, journals, checkpoints in progress
+    experiment: str = "default"
+    run_name: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    system_metrics: bool = True
+
+
+@dataclass
+class Train:
+    """The whole config of ``pipeline.train``."""
+
+    seed: int = 0
+    objective: Objective = field(default_factory=Objective)
+    dataset: Dataset = field(default_factory=Dataset)
+    model: Any = MISSING  # _target_
+    task: Any = MISSING  # _target_
+    optimizer: Any = MISSING  # _target_
+    schedule: Any = MISSING  # _target_
+    trainer: Trainer = field(default_factory=Trainer)
+    strategy: Strategy = field(default_factory=Strategy)
+    tracking: Tracking = field(default_factory=Tracking)
+    trusted_packages: list[str] = field(default_factory=list)  # a _target_ may name these too
+    resume: str | None = None  # run id, or "latest"
+
+
+def register() -> None:
+    """Make the schema known to Hydra. Called once by each verb before it composes."""
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=Train)
+    for group, node in (
+        ("dataset", Dataset),
+        ("trainer", Trainer),
+        ("strategy", Strategy),
+        ("tracking", Tracking),
+    ):
+        store.store(group=group, name="schema", node=node)

@@ -1,0 +1,92 @@
+"""What a person sees: what will be done, how it goes, what came of it. Only this module prints.
+
+On a terminal a live progress bar; elsewhere plain lines, at most one every few seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+PLAIN_EVERY = 2.0  # seconds between progress lines where there is no terminal
+
+
+class Console:
+    """Standard output for results, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._rich = RichConsole(highlight=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        self._shown = 0.0
+        self._started = 0.0
+        self._first_step = 0
+
+    def line(self, text: str = "") -> None:
+        """One plain line, without markup."""
+        self._rich.print(text, markup=False)
+
+    def facts(self, facts: Mapping[str, Any]) -> None:
+        """Aligned ``name  value`` lines."""
+        width = max(len(name) for name in facts)
+        for name, value in facts.items():
+            self.line(f"{name:<{width}}  {value}")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table. Columns whose cells are all numbers are right-aligned."""
+        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+        for index, column in enumerate(columns):
+            numeric = all(row[index].replace(",", "").replace(".", "").isdigit() for row in rows)
+            table.add_column(column, justify="right" if numeric and rows else "left")
+        for row in rows:
+            table.add_row(*row)
+        self._rich.print(table)
+
+    @contextmanager
+    def training(self, step: int, total: int) -> Iterator[None]:
+        """Inside, training goes from ``step`` to ``total`` and ``progress`` shows it."""
+        self._started, self._first_step, self._shown = time.monotonic(), step, 0.0
+        if not self._rich.is_terminal:
+            yield
+            return
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            TimeRemainingColumn(),
+            console=self._rich,
+        )
+        with self._progress:
+            self._bar = self._progress.add_task("training", total=total, metrics="", completed=step)
+            yield
+        self._progress = None
+
+    def warn(self, text: str) -> None:
+        """Something that a person should know, on standard error."""
+        print(f"warning: {text}", file=sys.stderr)
+
+    def progress(self, step: int, total: int, batch_size: int, metrics: Mapping[str, float]) -> None:
+        """Training has reached ``step``; ``metrics`` are the latest known."""
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        rate = (step - self._first_step) / elapsed
+        names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+        shown = "  ".join(f"{n} {metrics[n]:.4f}" for n in names if n in metrics)
+        shown += f"  {rate * batch_size:,.0f} examples/s"
+        if self._progress is not None:
+            self._progress.update(self._bar, completed=step, metrics=shown)
+        elif time.monotonic() - self._shown > PLAIN_EVERY or step == total:
+            self._shown = time.monotonic()
+            left = (total - step) / rate if rate else float("inf")
+            self.line(f"step {step}/{total}  {shown}  {left:.0f} s left")
+
+    def result(self, run_id: str, status: str, metrics: Mapping[str, float]) -> None:
+        """The last line of a run; scripts read it."""
+        scores = " ".join(f"{name}={value:.6g}" for name, value in metrics.items())
+        self.line(f"run_id={run_id} status={status} {scores}".rstrip())

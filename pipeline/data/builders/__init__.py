@@ -1,0 +1,5 @@
+"""This project's own TFDS builders. Importing the package registers every one of them."""
+
+from pipeline.data.builders.digits import Digits
+
+__all__ = ["Digits"]

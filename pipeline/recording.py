@@ -1,0 +1,195 @@
+"""Joins the outer loop to the tracker, the checkpoints on disk and the console."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from layers import summarize
+from pipeline.assembly import Assembly
+from pipeline.console import Console
+from pipeline.errors import StoreError
+from pipeline.resuming import CONFIG_FILE
+from pipeline.strategy import device_names
+from pipeline.tracking.surroundings import surroundings
+from pipeline.tracking.tracker import AnyTracker, Tracker
+from pipeline.training.checkpoints import Checkpoints, Manifest, weights_digest
+from pipeline.training.loop import Progress
+from pipeline.training.servable import servable
+
+SERVING_PACKAGES = ("tensorflow", "numpy", "mlflow")
+
+
+class Recorder:
+    """Keeps what the loop hands over: points, checkpoints (best and last), progress on screen."""
+
+    def __init__(self, tracker: AnyTracker, parts: Assembly, console: Console) -> None:
+        self.tracker = tracker
+        self.parts = parts
+        self.console = console
+        self.checkpoints = Checkpoints(tracker.folder / "checkpoints", parts.checkpointed())
+        self._best: Path | None = None
+        self._last: Path | None = None
+
+    # What the loop calls -----------------------------------------------------------------------
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Keep points of the metric history."""
+        if metrics:
+            self.tracker.log(metrics, step)
+
+    def save(
+        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool
+    ) -> None:
+        """Write a checkpoint and publish it. On disk the best and the last stay."""
+        folder = self.checkpoints.save(step, metrics, progress)
+        self.tracker.checkpoint(folder, step, metrics, best)
+        superseded = {self._last} | ({self._best} if best else set())
+        self._last = folder
+        if best:
+            self._best = folder
+        for old in superseded - {None, self._last, self._best}:
+            shutil.rmtree(str(old), ignore_errors=True)
+
+    def show(self, step: int, metrics: dict[str, float]) -> None:
+        """Tell a person how it goes."""
+        self.console.progress(step, self.parts.plan.total, self.parts.plan.batch_size, metrics)
+
+    # Before and after the loop -----------------------------------------------------------------
+
+    def warm_up(self) -> str:
+        """Compile. Returns how, and why so."""
+        compilation = self.parts.trainer.warm_up()
+        return f"{compilation.mode}: {compilation.reason}"
+
+    def begin(self) -> Progress:
+        """A new run: its initial state is a checkpoint too, so that a run always has one."""
+        progress = Progress()
+        self.save(0, {}, progress.state(), best=False)
+        return progress
+
+    def restore(self) -> Progress:
+        """Go on from the last checkpoint, on disk or in MLflow."""
+        for folder in self.checkpoints.folder.glob("step-*"):
+            if folder != self.checkpoints.newest():
+                self._best = folder
+        folder = self.checkpoints.newest() or self._fetch("last")
+        manifest = self.checkpoints.restore(folder)
+        self._last = folder
+        progress = Progress(**manifest.progress)
+        if progress.best is not None and progress.best_step == manifest.step:
+            self._best = folder
+        return progress
+
+    def restore_best(self, progress: Progress) -> Manifest | None:
+        """Put the best checkpoint's weights in the model; the last stay where none is best."""
+        if progress.best is None or progress.best_step == self.parts.trainer.current_step:
+            return None
+        if self._best is None or not self._best.name.endswith(f"{progress.best_step:08d}"):
+            self._best = self._fetch("best")
+        return self.checkpoints.restore(self._best)
+
+    def test(self) -> dict[str, float]:
+        """Evaluate the model on the test split."""
+        results = self.parts.evaluate("test")
+        self.log(results, self.parts.trainer.current_step)
+        return results
+
+    def tag_digest(self, name: str) -> None:
+        """Tag the run with the SHA-256 of the weights as they are evaluated."""
+        with self.parts.trainer.evaluated_weights():
+            self.tracker.tags({name: weights_digest(self.parts.model.named_variables())})
+
+    def export(self, metrics: dict[str, float]) -> None:
+        """Publish the model with its signature and an input example."""
+        parts = self.parts
+        if not isinstance(self.tracker, Tracker):
+            return
+        example = parts.source.split("test").inputs[:8]
+        with parts.trainer.evaluated_weights():
+            module = servable(
+                parts.model, parts.preprocess, parts.task, parts.trainer.feed.element_spec
+            )
+            self.tracker.model(
+                module,
+                "model",
+                example,
+                module(example).numpy(),  # type: ignore[operator]
+                requirements(),
+                parts.trainer.current_step,
+                metrics,
+            )
+
+    def _fetch(self, role: str) -> Path:
+        if not isinstance(self.tracker, Tracker):
+            raise StoreError("tracking=off keeps no checkpoints to go on from")
+        models = self.tracker._delivery.models
+        folder, _ = models.fetch(role, self.checkpoints.folder / f"fetched-{role}")
+        return folder
+
+
+def describe(
+    tracker: AnyTracker, parts: Assembly, config: DictConfig, overrides: Sequence[str]
+) -> None:
+    """Everything about a run that is known before it trains: config, data, code, machine."""
+    tracker.text(OmegaConf.to_yaml(config, resolve=True), CONFIG_FILE)
+    tracker.text("\n".join(overrides) + "\n", "overrides.txt")
+    around = surroundings(device_names(parts.strategy))
+    tracker.tags(around.tags())
+    for name, text in around.files().items():
+        tracker.text(text, name)
+    source = parts.source
+    for role in ("train", "validation", "test"):
+        split = source.split(role)
+        tracker.dataset(
+            source.name,
+            split.digest,
+            {"version": source.version, "split": split.name, "examples": str(len(split))},
+            "training" if role == "train" else role,
+        )
+    tracker.tags({"dataset.digest": source.digest})
+
+
+def announce(console: Console, parts: Assembly, run_id: str, progress: Progress) -> None:
+    """Say what will be done, before it is."""
+    plan, source = parts.plan, parts.source
+    sizes = ", ".join(f"{role} {size:,}" for role, size in source.sizes.items())
+    shape = "x".join(str(size) for size in source.shape)
+    step = parts.trainer.current_step
+    console.facts(
+        {
+            "run": run_id + (f" (goes on at step {step})" if step else ""),
+            "dataset": f"{source.name} {source.version}: {sizes}; {shape} {source.dtype}, "
+            f"{source.classes} classes",
+            "devices": f"{parts.strategy.num_replicas_in_sync} replica(s) on "
+            + ", ".join(device_names(parts.strategy)),
+            "training": f"{plan.total:,} steps of {plan.batch_size} examples, "
+            f"{plan.total / plan.steps_per_epoch:g} epochs of {plan.steps_per_epoch} steps; "
+            f"best by {'highest' if plan.maximise else 'lowest'} {plan.metric}",
+        }
+    )
+    rows = summarize(parts.model)
+    console.table(
+        "",
+        ("layer", "type", "output", "parameters"),
+        [
+            (r.path or "model", r.type, _shape(r.output_shape), f"{r.parameters:,}")
+            for r in rows
+        ],
+    )
+    console.line(f"{sum(r.parameters for r in rows):,} parameters in all")
+
+
+def requirements() -> list[str]:
+    """What serving the model needs, at the versions that made it."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in SERVING_PACKAGES]
+
+
+def _shape(shape: tuple[Any, ...]) -> str:
+    return "x".join("batch" if size is None else str(size) for size in shape)

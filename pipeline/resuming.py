@@ -1,0 +1,58 @@
+"""A run's recorded config: what ``resume=`` and ``pipeline.evaluate`` need beside its id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline import preflight
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.tracking.store import Store
+
+CONFIG_FILE = "config.yaml"
+STAYS = ("tracking", "resume", "hydra")  # of the present command, not of the recorded one
+
+
+def read_config(store: Store, run_id: str) -> DictConfig:
+    """The composed config of a run, as it was trained."""
+    recorded = OmegaConf.create(store.text(run_id, CONFIG_FILE))
+    if not isinstance(recorded, DictConfig):
+        raise ConfigError(f"run {run_id}: its {CONFIG_FILE} does not hold a config")
+    return recorded
+
+
+def recorded_config(
+    store: Store, config: DictConfig, overrides: Sequence[str]
+) -> tuple[DictConfig, str]:
+    """The config with which to go on with run ``config.resume``, and the run's full id.
+
+    It is the recorded one, with what ``overrides`` change of it (``trainer.duration=60 epochs``).
+
+    Raises:
+        ConfigError: the run is finished and nothing is asked beyond it.
+    """
+    asked = str(config.resume)
+    run_id = store.latest() if asked == "latest" else store.find(asked)
+    recorded = read_config(store, run_id)
+    changes = [o for o in overrides if o.split("=")[0].split(".")[0].lstrip("+") not in STAYS]
+    groups = [o for o in changes if "." not in o.split("=")[0] and not o.startswith("seed=")]
+    if groups:
+        raise ConfigError(
+            f"resume={asked} goes on with the recorded config; {' '.join(groups)} would choose "
+            "another. Start a new run for that, or change single keys."
+        )
+    if store.recorded(run_id).status == "FINISHED" and not changes:
+        raise ConfigError(
+            f"run {run_id} is finished. To train it further give a longer trainer.duration; to "
+            f"look at it, python -m pipeline.evaluate run={run_id}."
+        )
+    for change in changes:
+        key = change.lstrip("+").split("=")[0]
+        OmegaConf.update(recorded, key, OmegaConf.select(config, key))
+    recorded.tracking, recorded.resume = config.tracking, run_id
+    preflight.check(recorded)
+    return recorded, run_id

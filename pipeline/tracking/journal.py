@@ -1,0 +1,208 @@
+"""The truth about a run: an append-only file of everything that is to reach MLflow, in order.
+
+One JSON object a line: ``{"metrics": {...}, "step": 500, "time": 1760000000000}`` for points, and
+others (params, tags, files, checkpoints, status) that ``delivery.py`` reads. Values that are not
+finite are the texts ``NaN``, ``Infinity`` and ``-Infinity``. A sidecar file holds how many bytes
+have been delivered. Both together are all that is needed to go on after a kill at any moment:
+
+* a line torn by a kill is cut off when the journal is opened;
+* lines after the delivered mark are delivered again, which stores nothing twice (``Store``);
+* a resumed run repeats steps since its checkpoint, and points that are here already are dropped.
+
+When the disk is full, lines wait in memory, at the place in the file they will have, and are
+written with the next line that can be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+READ = 1 << 18  # bytes read at once; a line is some hundred
+
+
+class Journal:
+    """The journal of one run. One process writes it (``tracker`` holds a lock), any may read."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self.path = folder / f"{run_id}.jsonl"
+        self._mark = folder / f"{run_id}.delivered"
+        self._lock = threading.Lock()
+        self._unwritten = b""
+        self._recorded: dict[tuple[str, int], tuple[float, int]] = {}
+        self._last: dict[str, tuple[int, float, int]] = {}
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._size = self._repair()
+        self.delivered = min(self._read_mark(), self._size)
+
+    def remember(self) -> None:
+        """Read all points, so that those which come again are known. For a run that resumes."""
+        for record, _ in self._records(0):
+            for key, value in record.get("metrics", {}).items():
+                self.know(key, record["step"], float(value), record["time"])
+
+    def know(self, key: str, step: int, value: float, time_: int) -> None:
+        """Count a point as recorded, for one that only the store remembers."""
+        self._recorded.setdefault((key, step), (value, time_))
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Append the points that are new. Never raises for a full disk."""
+        now = int(time.time() * 1000)
+        with self._lock:
+            fresh: dict[str, float | str] = {}
+            for key, value in metrics.items():
+                last = self._last.get(key)
+                if (last and last[0] == step) or (key, step) in self._recorded:
+                    continue
+                number = float(value)
+                self._last[key] = (step, number, now)
+                fresh[key] = number if math.isfinite(number) else _text(number)
+            if fresh:
+                self._append({"metrics": fresh, "step": step, "time": now})
+
+    def point(self, key: str, step: int) -> tuple[float, int] | None:
+        """Value and time under which (key, step) was recorded, if it is recent or repeated."""
+        if (key, step) in self._recorded:
+            return self._recorded[key, step]
+        last = self._last.get(key)
+        return (last[1], last[2]) if last and last[0] == step else None
+
+    def next_step(self, prefix: str) -> int:
+        """One more than the last remembered step of metrics whose name begins with ``prefix``."""
+        steps = [step for key, step in self._recorded if key.startswith(prefix)]
+        return max(steps, default=-1) + 1
+
+    def append(self, record: Record) -> int:
+        """Append any other record. Returns the position behind it."""
+        with self._lock:
+            return self._append(record)
+
+    def pending(self, points: int = 1000) -> list[tuple[Record, int]]:
+        """What is next to be delivered, each with the position behind it.
+
+        Either some records of metrics with at most ``points`` points together (one larger record
+        comes alone), or one single record of another kind.
+        """
+        batch: list[tuple[Record, int]] = []
+        count = 0
+        for record, end in self._records(self.delivered):
+            size = len(record.get("metrics", ()))
+            if batch and (size == 0 or count + size > points):
+                break
+            batch.append((record, end))
+            count += size
+            if size == 0:
+                break
+        return batch
+
+    def tail(self) -> Iterator[tuple[Record, int]]:
+        """Everything that is not delivered."""
+        return self._records(self.delivered)
+
+    def mark(self, position: int) -> None:
+        """Note that all before ``position`` has been delivered."""
+        self.delivered = position
+        temporary = self._mark.with_suffix(".delivered.new")
+        try:
+            temporary.write_text(str(position))
+            os.replace(temporary, self._mark)
+        except OSError:  # a full disk: what is delivered again is not stored again
+            return
+
+    def undelivered(self) -> int:
+        """Points and other records that have not reached the store."""
+        return sum(len(record.get("metrics", (0,))) for record, _ in self.tail())
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything has been delivered."""
+        with self._lock:
+            return self.delivered >= self._size + len(self._unwritten)
+
+    def flush(self) -> None:
+        """Wait until the disk holds what was appended."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _append(self, record: Record) -> int:
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        self._unwritten += line
+        end = self._size + len(self._unwritten)
+        try:
+            written = os.write(self._file, self._unwritten)
+            if written < len(self._unwritten):  # the disk became full within the line
+                os.ftruncate(self._file, self._size)
+            else:
+                self._size += written
+                self._unwritten = b""
+        except OSError:
+            pass
+        return end
+
+    def _records(self, position: int) -> Iterator[tuple[Record, int]]:
+        rest = b""
+        while True:
+            with self._lock:
+                start = position + len(rest)
+                if start < self._size:
+                    data = os.pread(self._file, min(READ, self._size - start), start)
+                else:
+                    data = self._unwritten[start - self._size :]
+            rest += data
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                position += len(line) + 1
+                record = _parse(line)
+                if record is not None:
+                    yield record, position
+            if not data:
+                return
+
+    def _repair(self) -> int:
+        """Cut a torn last line off; return the size."""
+        size = os.fstat(self._file).st_size
+        position = size
+        while position > 0:
+            start = max(0, position - READ)
+            data = os.pread(self._file, position - start, start)
+            newline = data.rfind(b"\n")
+            if newline >= 0:
+                position = start + newline + 1
+                break
+            position = start
+        if position < size:
+            os.ftruncate(self._file, position)
+        return position
+
+    def _read_mark(self) -> int:
+        try:
+            return int(self._mark.read_text())
+        except (OSError, ValueError):
+            return 0
+
+
+def _text(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _parse(line: bytes) -> Record | None:
+    """A record; None for a line that a failing disk has spoilt, which nothing can bring back."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

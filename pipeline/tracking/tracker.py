@@ -1,0 +1,363 @@
+"""What a training run talks to. Nothing here waits for MLflow but ``start`` and ``finish``.
+
+``Tracker`` writes to the journal; ``delivery.py`` brings it to MLflow. ``NullTracker`` keeps the
+last metrics in memory and is otherwise silent (``tracking=off``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.config import Tracking
+from pipeline.errors import StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.tracking.store import Store
+
+PATIENCE = 30.0  # seconds without any success after which ``finish`` leaves the rest behind
+ENDED = ("FINISHED", "FAILED", "KILLED")
+
+
+def start(
+    config: Tracking,
+    *,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    run_name: str | None = None,
+    resume_run_id: str | None = None,
+) -> AnyTracker:
+    """Begin a run, or go on with ``resume_run_id`` (an id or an unambiguous beginning of one).
+
+    Args:
+        params: the flat config, dotted keys to values.
+        tags: set on the run beside ``config.tags``.
+
+    Raises:
+        StoreError: the store cannot be used, the run is not there, or another process trains it.
+    """
+    if config.kind == "off":
+        return NullTracker(run_name)
+    from pipeline.tracking.store import Store
+
+    store = Store.open(config)
+    if resume_run_id is None:
+        run_id = store.create_run(
+            config.experiment, run_name or config.run_name, {**config.tags, **tags}
+        )
+        tracker = Tracker(store, run_id, config.system_metrics)
+        tracker.params(params)
+    else:
+        run_id = store.find(resume_run_id)
+        tracker = Tracker(store, run_id, config.system_metrics, resumed=True)
+        tracker.tags({**config.tags, **tags})
+        tracker.params(params)
+    return tracker
+
+
+class Tracker:
+    """One run in MLflow, from this process. Not for several processes at once: a lock sees to it.
+
+    ``folder`` is a local working folder for checkpoints in progress; it is removed when the run
+    has finished and everything has been delivered.
+    """
+
+    def __init__(
+        self, store: Store, run_id: str, system_metrics: bool, resumed: bool = False
+    ) -> None:
+        from pipeline.tracking.delivery import Delivery
+        from pipeline.tracking.journal import Journal
+        from pipeline.tracking.pulse import Pulse
+
+        self.run_id = run_id
+        self.store = store
+        self.folder = store.location.work / run_id
+        self._outbox = self.folder / "outbox"
+        self._outbox.mkdir(parents=True, exist_ok=True)
+        self._lock = self._acquire()
+        self._journal = Journal(store.location.journals, run_id)
+        self._delivery = Delivery(store, run_id, self._journal)
+        self._recorded_params: dict[str, str] = {}
+        self._dataset: tuple[str, str] | None = None
+        self._finished: int | None = None
+        sample = self._take_up() if resumed else 0
+        self._delivery.start()
+        self._pulse = Pulse(
+            store.location.journals / f"{run_id}.alive",
+            self.log if system_metrics else None,
+            sample,
+        )
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record metrics at an optimizer step. A point that was recorded before is dropped.
+
+        Characters that MLflow does not take in a name become ``_``.
+        """
+        self._journal.log({metric_name(k): v for k, v in metrics.items()}, int(step))
+
+    def params(self, flat: Mapping[str, Any]) -> None:
+        """Record config values. MLflow never changes a param: a changed one becomes a tag.
+
+        A value that is longer than MLflow's limit is cut and marked ``cut/<key>``; the composed
+        config, an artifact, has it whole.
+        """
+        from pipeline.tracking.store import PARAM_LENGTH
+
+        fresh, tags = {}, {}
+        for key, value in flat.items():
+            name, text = metric_name(key), param_text(value)
+            if len(text) > PARAM_LENGTH:
+                tags[f"cut/{name}"] = f"{len(text)} characters; whole in the config artifact"
+                text = text[:PARAM_LENGTH]
+            known = self._recorded_params.get(name)
+            if known is None:
+                fresh[name] = text
+            elif known != text:
+                tags[f"resumed/{name}"] = text
+        if fresh:
+            self._journal.append({"params": fresh})
+        self.tags(tags)
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags on the run."""
+        if tags:
+            texts = {metric_name(key): str(value) for key, value in tags.items()}
+            self._journal.append({"tags": texts})
+
+    def text(self, text: str, path: str) -> None:
+        """Keep ``text`` as the artifact ``path``."""
+        folder = self._outbox / uuid.uuid4().hex
+        folder.mkdir()
+        file = folder / Path(path).name
+        file.write_text(text, "utf-8")
+        self._send(file, str(Path(path).parent))
+
+    def file(self, path: Path, artifact_path: str | None = None) -> None:
+        """Keep a copy of a file or folder as it is now, in the artifact folder ``artifact_path``."""
+        folder = self._outbox / uuid.uuid4().hex
+        folder.mkdir()
+        copy = folder / Path(path).name
+        if Path(path).is_dir():
+            shutil.copytree(path, copy)
+        else:
+            shutil.copy2(path, copy)
+        self._send(copy, artifact_path or "")
+
+    def dataset(
+        self, name: str, digest: str, source: Mapping[str, str], context: str = "training"
+    ) -> None:
+        """Record a dataset as MLflow input; checkpoints from now on say they were measured on it.
+
+        Args:
+            digest: of the decoded content. MLflow keeps its beginning, the tag ``digest/<context>``
+                all of it.
+        """
+        self._dataset = (name, digest)
+        record = {"name": name, "digest": digest, "source": dict(source), "context": context}
+        self._journal.append({"dataset": record})
+        self.tags({f"digest/{context}": digest})
+
+    def checkpoint(
+        self, folder: Path, step: int, metrics: Mapping[str, float], best: bool
+    ) -> None:
+        """Publish a checkpoint as the last and, where ``best``, the best one.
+
+        Its files are linked, not copied, so the caller may remove ``folder`` at once, but must not
+        write into them. One that a newer replaces before it was sent is never sent.
+        """
+        copy = self._outbox / uuid.uuid4().hex / "checkpoint"
+        shutil.copytree(folder, copy, copy_function=_link)
+        self._journal.flush()
+        record = {**self._ranked(step, metrics), "folder": self._below(copy), "best": bool(best)}
+        self._delivery.checkpoint({"checkpoint": record}, bool(best))
+
+    def model(
+        self,
+        module: Any,
+        name: str,
+        example: np.ndarray,
+        outputs: np.ndarray,
+        pip_requirements: Sequence[str],
+        step: int,
+        metrics: Mapping[str, float],
+    ) -> None:
+        """Publish the final model, a ``tf.Module`` as FACTS of ``mlflow.tensorflow`` ask for it.
+
+        Its ``__call__`` is a ``tf.function`` with an input signature. Saved here and now, sent in
+        the background. The requirements are given, because MLflow would otherwise load the model
+        in a new process to find them (6 s).
+
+        Args:
+            example: a few inputs, float32; outputs: what the model makes of them. Both fix the
+                signature, with a free first dimension.
+        """
+        import mlflow.tensorflow
+        from mlflow.models import infer_signature
+
+        folder = self._outbox / uuid.uuid4().hex / "model"
+        mlflow.tensorflow.save_model(
+            module,
+            str(folder),
+            signature=infer_signature(example, outputs),
+            input_example=example,
+            pip_requirements=list(pip_requirements),
+        )
+        record = {**self._ranked(step, metrics), "folder": self._below(folder), "name": name}
+        self._journal.append({"model": record})
+
+    def finish(self, status: str, error: str | None = None) -> int:
+        """Deliver what is left, keep ``error`` as ``traceback.txt``, and set the run's status.
+
+        Returns:
+            How many points and records could not be delivered; they stay in the journal. Only the
+            first call does anything.
+        """
+        if self._finished is not None:
+            return self._finished
+        if status not in ENDED:
+            raise ValueError(f"status={status!r}: expected one of {', '.join(ENDED)}.")
+        if error:
+            self.text(error, "traceback.txt")
+        self._pulse.stop()
+        self._journal.append({"status": status, "time": int(time.time() * 1000)})
+        self._finished = self._delivery.finish(PATIENCE)
+        if self._finished == 0:
+            shutil.rmtree(self.folder if status == "FINISHED" else self._outbox, True)
+        self._lock.release()
+        return self._finished
+
+    @property
+    def problems(self) -> list[str]:
+        """What MLflow refused for good, and why the store did not answer, for the person."""
+        failing = self._delivery.failing_since is not None
+        return [*self._delivery.refused, *([self._delivery.last_error] if failing else [])]
+
+    def _ranked(self, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
+        """The metrics as the run's own points, so that MLflow stores each once."""
+        self.log(metrics, step)
+        points = []
+        for key in map(metric_name, metrics):
+            found = self._journal.point(key, step)
+            if found is not None:
+                points.append([key, str(found[0]), found[1]])
+        return {"step": int(step), "points": points, "dataset": self._dataset}
+
+    def _send(self, file: Path, artifact_path: str) -> None:
+        to = "" if artifact_path == "." else artifact_path
+        self._journal.append({"file": self._below(file), "to": to})
+
+    def _below(self, path: Path) -> str:
+        """Relative to the root, so that a project folder that was moved can still deliver."""
+        return path.relative_to(self.store.location.root).as_posix()
+
+    def _acquire(self) -> FileLock:
+        lock = FileLock(self.store.location.journals / f"{self.run_id}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            alive = self.store.location.journals / f"{self.run_id}.alive"
+            life = json.loads(alive.read_text()) if alive.exists() else {}
+            who = f"process {life.get('pid', '?')} on {life.get('host', 'this machine')}"
+            raise StoreError(
+                f"Run {self.run_id} is still being trained by {who}. Stop that one first."
+            ) from None
+        return lock
+
+    def _take_up(self) -> int:
+        """Learn what an earlier process has recorded. Returns the number of the next sample."""
+        self._journal.remember()
+        recorded = self.store.recorded(self.run_id)
+        self._recorded_params = recorded.params
+        waiting = {key for record, _ in self._journal.tail() for key in record.get("params", {})}
+        self._recorded_params |= {key: "" for key in waiting - set(recorded.params)}
+        if self.store.location.remote:  # the run may have been on another machine meanwhile
+            for key in recorded.metrics:
+                for point in self.store.history(self.run_id, key):
+                    self._journal.know(key, point.step, point.value, point.time)
+        self._delivery.models.sweep()
+        self.store.set_status(self.run_id, "RUNNING")
+        self._journal.append({"status": "RUNNING", "time": None})  # after an end that still waits
+        return self._journal.next_step("system/")
+
+
+class NullTracker:
+    """``tracking=off``: the same words, and nothing kept but the last metrics, in ``last``."""
+
+    def __init__(self, run_name: str | None = None) -> None:
+        self.run_id = f"off-{uuid.uuid4().hex[:12]}"
+        self.last: dict[str, float] = {}
+        self.problems: list[str] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="pipeline-")
+        self.folder = Path(self._folder.name)
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        self.last.update({key: float(value) for key, value in metrics.items()})
+
+    def params(self, flat: Mapping[str, Any]) -> None: ...
+
+    def tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def text(self, text: str, path: str) -> None: ...
+
+    def file(self, path: Path, artifact_path: str | None = None) -> None: ...
+
+    def dataset(
+        self, name: str, digest: str, source: Mapping[str, str], context: str = "training"
+    ) -> None: ...
+
+    def checkpoint(
+        self, folder: Path, step: int, metrics: Mapping[str, float], best: bool
+    ) -> None: ...
+
+    def model(
+        self,
+        module: Any,
+        name: str,
+        example: np.ndarray,
+        outputs: np.ndarray,
+        pip_requirements: Sequence[str],
+        step: int,
+        metrics: Mapping[str, float],
+    ) -> None: ...
+
+    def finish(self, status: str, error: str | None = None) -> int:
+        self._folder.cleanup()
+        return 0
+
+
+AnyTracker = Tracker | NullTracker
+
+
+@cache
+def metric_name(name: str) -> str:
+    """``name`` with what MLflow does not take in a name replaced: ``acc@5`` is ``acc_5``."""
+    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250]
+
+
+def param_text(value: Any) -> str:
+    """A config value as YAML would show it: ``null``, ``true``, ``0.01``."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)

@@ -1,0 +1,153 @@
+"""``python -m pipeline.train +experiment=digits``: one config, one trained and tracked model.
+
+From Python the same run is ``fit(compose("train", ["+experiment=digits"]))``.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from pipeline import preflight, tracking
+from pipeline.cli import hydra_main
+from pipeline.composing import compose
+from pipeline.console import Console
+from pipeline.resuming import recorded_config
+from pipeline.signals import Stopped, StopSignals
+
+if TYPE_CHECKING:
+    from pipeline.recording import Recorder
+
+__all__ = ["Result", "compose", "fit"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run. ``metrics``: the last value of each; ``objective``: the best of its."""
+
+    run_id: str
+    status: str
+    reason: str  # finished | early_stopping
+    objective: float | None
+    metrics: dict[str, float]
+
+
+def fit(config: DictConfig, overrides: Sequence[str] = ()) -> Result:
+    """Train what ``config`` says and record it; go on with a run where ``config.resume`` names one.
+
+    Args:
+        config: as ``compose("train", […])`` returns it.
+        overrides: what was said on the command line; they name the run, and change a resumed one.
+
+    Raises:
+        UserError: the text says what to mend. Once there is a run, it has ended as FAILED.
+        SystemExit: stopped by Ctrl-C (130) or SIGTERM (143), after saving; the run is KILLED.
+    """
+    preflight.check(config)
+    console = Console()
+    with StopSignals() as signals:
+        try:
+            return _fit(config, overrides, console, signals)
+        except Stopped as stopped:
+            console.line(str(stopped))
+            raise SystemExit(stopped.exit_code) from None
+
+
+def _fit(
+    config: DictConfig, overrides: Sequence[str], console: Console, signals: StopSignals
+) -> Result:
+    # What cannot be written to is said before TensorFlow loads and data is read.
+    resume_run_id = None
+    if config.tracking.kind != "off":
+        store = tracking.open_store(config.tracking)
+        if config.resume:
+            config, resume_run_id = recorded_config(store, config, overrides)
+
+    from pipeline.assembly import assemble, flat
+    from pipeline.recording import Recorder, announce, describe
+    from pipeline.training import loop
+
+    parts = assemble(config)
+    tracker = tracking.start(
+        config.tracking,
+        params=flat(config),
+        run_name=config.tracking.run_name or run_name(overrides),
+        resume_run_id=resume_run_id,
+    )
+    status, error = "FAILED", None
+    try:
+        describe(tracker, parts, config, overrides)
+        recorder = Recorder(tracker, parts, console)
+        progress = recorder.restore() if resume_run_id else recorder.begin()
+        announce(console, parts, tracker.run_id, progress)
+        tracker.tags({"compiled": recorder.warm_up()})
+        with signals.deferred(), console.training(parts.trainer.current_step, parts.plan.total):
+            reason = loop.run(
+                parts.trainer,
+                parts.plan,
+                progress,
+                lambda: parts.evaluate("val"),
+                recorder,
+                lambda: signals.received is not None,
+            )
+        if reason == "stopped":
+            raise Stopped(signals.received or 15)
+        metrics = conclude(recorder, progress)
+        status = "FINISHED"
+    except Stopped:
+        status = "KILLED"
+        raise
+    except BaseException:
+        error = traceback.format_exc()
+        raise
+    finally:
+        undelivered = tracker.finish(status, error)
+        if undelivered:
+            console.warn(
+                f"{undelivered} records could not be sent and are kept in the journal of run "
+                f"{tracker.run_id}: {'; '.join(tracker.problems)}"
+            )
+        if status != "FINISHED":
+            console.result(tracker.run_id, status, {})
+    console.result(
+        tracker.run_id,
+        status,
+        {k: v for k, v in metrics.items() if k.startswith(("best/", "test/acc"))},
+    )
+    return Result(tracker.run_id, status, reason, progress.best, metrics)
+
+
+def conclude(recorder: Recorder, progress: Any) -> dict[str, float]:
+    """Best weights, test split, exported model. Returns the last value of every metric."""
+    recorder.tag_digest("sha256/last")
+    recorder.restore_best(progress)
+    results = recorder.test()
+    recorder.tag_digest("sha256/best")
+    recorder.export(results)
+    best = {f"best/{recorder.parts.plan.metric}": progress.best} if progress.best is not None else {}
+    return progress.latest | best | results
+
+
+def run_name(overrides: Sequence[str]) -> str | None:
+    """What was said on the command line, as a name: ``digits optimizer.learning_rate=0.01``."""
+    words = [o.removeprefix("+experiment=") for o in overrides if not o.startswith("tracking.")]
+    return " ".join(words)[:250] or None
+
+
+def run(config: DictConfig) -> float | None:
+    """One job of Hydra's. Returns the objective, which sweepers maximise or minimise."""
+    return fit(config, list(HydraConfig.get().overrides.task)).objective
+
+
+def main() -> None:
+    """The console script and ``python -m pipeline.train``."""
+    hydra_main("train", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""One optimizer step on one replica: gather, forward, backward, reduce, clip, update.
+
+Everything here runs in replica context while the graph is traced. A step reports one row of
+numbers, alike on all replicas; ``columns`` names them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from layers import Layer, training_step
+from pipeline.data.feed import ResidentFeed
+from pipeline.training.average import WeightAverage
+from pipeline.training.optimizers import Optimizer
+from pipeline.training.task import Task
+
+
+class TrainingStep:
+    """The per-replica training step of a model under a task and an optimizer.
+
+    Args:
+        preprocess: stored features to model inputs, in graph.
+        factor: the schedule, ``f(step)``.
+        clip_norm: largest global norm of the summed gradients; ``None``: any.
+        accumulate: microbatches whose gradients are summed before the one reduction.
+        compiled: compile forward and backward of each microbatch with XLA.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        task: Task,
+        optimizer: Optimizer,
+        feed: ResidentFeed,
+        preprocess: Callable[[tf.Tensor], tf.Tensor],
+        factor: Callable[[tf.Tensor], tf.Tensor],
+        seed: int,
+        clip_norm: float | None,
+        accumulate: int,
+        average: WeightAverage | None,
+        compiled: bool,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.optimizer = optimizer
+        self.feed = feed
+        self.preprocess = preprocess
+        self.factor = factor
+        self.seed = seed
+        self.clip_norm = clip_norm
+        self.accumulate = accumulate
+        self.average = average
+        self.compiled = compiled
+        self.trainable = {
+            path: v for path, v in model.named_variables().items() if v.trainable
+        }
+        self._compiled_backward: dict[tuple[int, int], Any] = {}
+        self.columns = (*task.metrics, "gradient_norm", "learning_rate")
+
+    def __call__(
+        self, step: tf.Tensor, order: tf.Tensor, position: tf.Tensor, inputs: Any, labels: Any
+    ) -> tf.Tensor:
+        """One step. ``inputs`` and ``labels``: the whole split, as this replica holds it.
+
+        Returns a float32 row: the sum of each metric over the global batch, then the gradient's
+        norm before clipping, then the learning rate.
+        """
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group
+        indices = self.feed.training_indices(order, position, replica)
+        gradients, sums = self._microbatches(step, replica, indices, inputs, labels)
+        gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
+
+        norm = tf.linalg.global_norm(gradients)
+        if self.clip_norm is not None:
+            # Not clip_by_global_norm: it would turn a norm that is not finite into zeros or NaN
+            # silently, where the row's norm must show it.
+            shrink = self.clip_norm / tf.maximum(norm, self.clip_norm)
+            gradients = [g * tf.cast(shrink, g.dtype) for g in gradients]
+        scale = self.factor(step)
+        self.optimizer.apply(dict(zip(self.trainable, gradients, strict=True)), scale)
+        if self.average is not None:
+            self.average.update(step)
+        rate = tf.cast(self.optimizer.learning_rate * scale, tf.float32)
+        return tf.concat([sums, [norm, rate]], 0)
+
+    def _microbatches(
+        self, step: tf.Tensor, replica: Any, indices: tf.Tensor, inputs: Any, labels: Any
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Gradients of ``sum(loss) / global batch`` and the metrics' sums, over this replica."""
+        gradients: list[tf.Tensor] = []
+        sums = tf.zeros([len(self.task.metrics)])
+        # Unrolled: BatchNorm reduces over the replicas, which no loop inside a replica allows.
+        for number, part in enumerate(tf.split(indices, self.accumulate)):
+            # One microbatch after the other, so that only one is in memory.
+            with tf.control_dependencies([sums]):
+                x, y = tf.gather(inputs, part), tf.gather(labels, part)
+            more, part_sums = self._backward(number)(x, y, step, replica)
+            gradients = [a + b for a, b in zip(gradients, more, strict=True)] if gradients else more
+            sums += part_sums
+        return gradients, sums
+
+    def _backward(self, microbatch: int) -> Callable[..., tuple[list[tf.Tensor], tf.Tensor]]:
+        if not self.compiled:
+            return lambda x, y, step, replica: self._gradients(x, y, step, replica, microbatch)
+        key = (microbatch, threading.get_ident())
+        if key not in self._compiled_backward:
+            self._compiled_backward[key] = tf.function(
+                lambda x, y, step, replica: self._gradients(x, y, step, replica, microbatch),
+                jit_compile=True,
+                autograph=False,
+            )
+        return self._compiled_backward[key]
+
+    def _gradients(
+        self, x: tf.Tensor, y: tf.Tensor, step: tf.Tensor, replica: Any, microbatch: int
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        variables = list(self.trainable.values())
+        with (
+            training_step(seed=self.seed, step=step, replica=replica, microbatch=microbatch),
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+        ):
+            tape.watch(variables)
+            logits = self.model(self.preprocess(x), training=True)
+            loss = self.task.loss(logits, y)
+            objective = tf.reduce_sum(loss) / self.feed.batch
+        gradients = tape.gradient(objective, variables)
+        dense = [
+            tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
+            for g, v in zip(gradients, variables, strict=True)
+        ]
+        sums = tf.stack([tf.reduce_sum(m) for m in self.task.measure(logits, y, loss)])
+        return dense, sums

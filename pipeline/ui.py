@@ -1,0 +1,189 @@
+"""MLflow's own pages over the right store: ``python -m pipeline.ui``, then open what it prints.
+
+    python -m pipeline.ui port=5001
+    python -m pipeline.ui tracking.root=/data/runs
+
+Loopback only, unless ``host=`` says otherwise: MLflow asks nobody for a password. A bare
+``mlflow ui`` would make an empty database in the current folder and show that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline import config
+from pipeline.errors import ConfigError, StoreError, UserError
+from pipeline.tracking.location import Location, locate, prepare
+
+CONF = Path(__file__).parents[1] / "conf"
+STARTING = 60.0  # seconds the server may take; two on an idle machine
+STOPPING = 5.0  # seconds it may take to end before it is killed
+
+
+@dataclass
+class Ui:
+    """The whole config of ``pipeline.ui``."""
+
+    tracking: config.Tracking = field(default_factory=config.Tracking)
+    host: str = "127.0.0.1"
+    port: int = 5000
+
+
+def configured(overrides: Sequence[str]) -> Ui:
+    """What ``overrides`` choose.
+
+    Raises:
+        ConfigError: an unknown key or group option, a wrong type, or a value that is missing.
+    """
+    config.register()
+    ConfigStore.instance().store(name="ui_schema", node=Ui)
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = compose("ui", overrides=list(overrides))
+        return cast(Ui, OmegaConf.to_object(composed))
+    except (HydraException, OmegaConfBaseException) as error:
+        because = f"\n{error.__cause__}" if error.__cause__ else ""  # Hydra hides the reason there
+        raise ConfigError(f"{error}{because}") from error
+
+
+def command(location: Location, host: str, port: int) -> list[str]:
+    """The command that serves ``location``."""
+    options = {
+        "--backend-store-uri": location.uri,
+        "--default-artifact-root": location.artifacts or "",
+        "--host": host,
+        "--port": str(port),
+        "--workers": "1",
+        "--uvicorn-opts": "--log-level=warning",
+    }
+    return [sys.executable, "-m", "mlflow", "server"] + [
+        part for option in options.items() for part in option
+    ]
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        ConfigError: tracking is off, or the port is taken.
+        StoreError: there is no such store, or the server does not start.
+    """
+    ui = configured(overrides)
+    location = _store(ui.tracking)
+    _check_port(ui.host, ui.port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    server = subprocess.Popen(
+        command(location, ui.host, ui.port),
+        env={
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes, a gigabyte, unused
+            "MLFLOW_LOGGING_LEVEL": "ERROR",
+            "PYTHONWARNINGS": "ignore",  # of the libraries it is made of
+        },
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # one group, so that ending it ends every process of it
+    )
+    try:
+        wait_until_up(server, ui.host, ui.port)
+        print(f"runs of {location.uri}", flush=True)
+        print(f"http://{ui.host}:{ui.port}  (Ctrl-C ends)", flush=True)
+        server.wait()
+    except KeyboardInterrupt:
+        return
+    finally:
+        _end(server)
+    raise StoreError(f"The server ended by itself with code {server.returncode}, see above.")
+
+
+def _store(tracking: config.Tracking) -> Location:
+    if tracking.kind == "off":
+        raise ConfigError("tracking=off keeps no runs to show. Use tracking=local.")
+    location = locate(tracking)
+    if location.uri.startswith("http"):
+        raise ConfigError(f"{location.uri} is a server that has the pages itself: open it.")
+    if location.database is not None and not location.database.exists():
+        raise StoreError(
+            f"There is no store at {location.database} yet. Train first, or name its folder: "
+            "tracking.root=…"
+        )
+    prepare(location)
+    return location
+
+
+def _check_port(host: str, port: int) -> None:
+    if not 0 < port < 65536:
+        raise ConfigError(f"port={port}: expected 1 to 65535.")
+    if _free(host, port):
+        return
+    other = next((p for p in range(port + 1, min(port + 100, 65536)) if _free(host, p)), None)
+    hint = f" The next free one: port={other}" if other else ""
+    raise ConfigError(f"port={port} on {host} is taken, or this host is not ours.{hint}")
+
+
+def _free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def wait_until_up(server: subprocess.Popen[bytes], host: str, port: int) -> None:
+    """Return when the server answers.
+
+    Raises:
+        StoreError: it ended, or does not answer within ``STARTING`` seconds.
+    """
+    near = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    end = time.monotonic() + STARTING
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            raise StoreError(f"The server ended with code {server.returncode}, see above.")
+        try:
+            urllib.request.urlopen(f"http://{near}:{port}/health", timeout=1).close()
+            return
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.1)
+    raise StoreError(f"The server did not answer within {STARTING:.0f} s.")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and every process it has started."""
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, stop)
+            server.wait(STOPPING)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        sys.exit()
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,121 @@
+"""A real MLflow server: killed and restarted in mid-run, and as ``pipeline.ui`` starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline import tracking, ui
+from pipeline.config import Tracking
+from pipeline.tracking.location import locate
+from pipeline.tracking.models import Models
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def serve(config: Tracking, port: int) -> subprocess.Popen[bytes]:
+    command = ui.command(locate(config), "127.0.0.1", port)
+    server = subprocess.Popen(
+        command,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    ui.wait_until_up(server, "127.0.0.1", port)
+    return server
+
+
+def kill(server: subprocess.Popen[bytes]) -> None:
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def test_a_server_that_dies_and_returns_has_every_point_once(
+    config: Tracking, tmp_path: Path
+) -> None:
+    port = free_port()
+    server = serve(config, port)
+    away = Tracking(
+        root=str(tmp_path / "here"), uri=f"http://127.0.0.1:{port}", system_metrics=False
+    )
+    try:
+        tracker = tracking.start(away, params={"seed": 0})
+        for step in range(20_000):
+            tracker.log({"loss": step / 3}, step)
+            if step == 10_000:
+                kill(server)
+                (tmp_path / "c").mkdir()
+                (tmp_path / "c" / "weights").write_text("w")
+                tracker.checkpoint(tmp_path / "c", step, {"val/loss": 0.5}, best=True)
+        server = serve(config, port)
+        assert tracker.finish("FINISHED") == 0
+        store = tracking.open_store(away)
+        history = store.history(tracker.run_id, "loss")
+        assert [(p.step, p.value) for p in history] == [(s, s / 3) for s in range(20_000)]
+        assert store.recorded(tracker.run_id).status == "FINISHED"
+        folder, step = Models(store, tracker.run_id).fetch("best", tmp_path / "fetched")
+        assert (step, (folder / "weights").read_text()) == (10_000, "w")
+
+        # On another machine, where no journal is: what the store has is not sent again.
+        elsewhere = Tracking(**{**vars(away), "root": str(tmp_path / "there")})
+        resumed = tracking.start(elsewhere, resume_run_id=tracker.run_id)
+        for step in range(19_990, 20_010):
+            resumed.log({"loss": step / 3}, step)
+        assert resumed.finish("FINISHED") == 0
+        history = store.history(tracker.run_id, "loss")
+        assert [p.step for p in history] == list(range(20_010))
+    finally:
+        kill(server)
+
+
+def test_the_ui_shows_the_runs_and_leaves_no_process_behind(config: Tracking) -> None:
+    tracker = tracking.start(config)
+    tracker.finish("FINISHED")
+    port = free_port()
+    command = [sys.executable, "-m", "pipeline.ui", f"tracking.root={config.root}", f"port={port}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert lines[1].startswith(f"http://127.0.0.1:{port}")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+            assert b"<title>MLflow</title>" in page.read()
+        api = f"http://127.0.0.1:{port}/api/2.0/mlflow"
+        with urllib.request.urlopen(f"{api}/experiments/get-by-name?experiment_name=default") as a:
+            assert json.load(a)["experiment"]["name"] == "default"
+        with urllib.request.urlopen(f"{api}/runs/get?run_id={tracker.run_id}") as answer:
+            assert json.load(answer)["run"]["info"]["status"] == "FINISHED"
+        children = psutil.Process(process.pid).children(recursive=True)
+        second = subprocess.run(command, capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"error: port={port} on 127.0.0.1 is taken" in second.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+    assert process.returncode == 0
+    assert children
+    assert not any(child.is_running() for child in children)
+
+
+def test_the_ui_without_a_store_says_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.ui", f"tracking.root={tmp_path / 'none'}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "There is no store at" in done.stderr
+    assert not (tmp_path / "none").exists()
