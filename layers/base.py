@@ -9,7 +9,7 @@ leaves the others' values as they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -85,8 +85,9 @@ class Layer(tf.Module):
         try:
             if not self._built:
                 self._build_for(x)
+            compute: Callable[..., Any] = self.call  # takes what __call__ was given
             with tf.name_scope(self.name):
-                y = self.call(x, *args, training=training, **kwargs)
+                y = compute(x, *args, training=training, **kwargs)
         except LayerError:
             raise
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:

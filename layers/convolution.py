@@ -12,7 +12,7 @@ from layers.arguments import choice, sizes, whole
 from layers.base import Layer
 from layers.errors import LayerError
 from layers.specs import describe
-from layers.windows import PADDINGS, check_fit
+from layers.windows import PADDINGS, check_fit, with_any_batch
 
 
 class Conv2D(Layer):
@@ -86,12 +86,12 @@ class Conv2D(Layer):
         self.require_rank(x, 4, "[batch, height, width, channels]")
         self.require_size(x, self.w.shape[-2] * self.groups)
         check_fit(self, x, self.kernel_size, self.padding, self.dilation)
-        y = tf.nn.convolution(
+        w = self.cast(self.w)
+        y = with_any_batch(
+            lambda x: tf.nn.convolution(
+                x, w, self.strides, self.padding.upper(), dilations=self.dilation
+            ),
             self.cast(x),
-            self.cast(self.w),
-            strides=self.strides,
-            padding=self.padding.upper(),
-            dilations=self.dilation,
         )
         if self.use_bias:
             y = tf.nn.bias_add(y, self.cast(self.b))

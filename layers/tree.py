@@ -6,11 +6,11 @@ A name is the attribute that holds a thing; inside a mapping or a sequence, ``at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-Item = tf.Variable | tf.Module
+Item: TypeAlias = tf.Variable | tf.Module
 
 
 def join(path: str, name: str) -> str:

@@ -135,14 +135,16 @@ def _check_command(composer: Composer, args: argparse.Namespace) -> list[str]:
     trusted = list(OmegaConf.select(master, "trusted_packages") or [])
     preflight.check_callbacks(master.hydra.callbacks, trusted)
     if args.multirun or master.hydra.mode == RunMode.MULTIRUN:
-        _check_sweep(composer, master, overrides)
+        _check_sweep(composer, master, overrides, trusted)
     else:
         cfg = composer.load(overrides) if several else master  # several without -m: says so
         preflight.check(without_hydra(cfg))
     return trusted
 
 
-def _check_sweep(composer: Composer, master: DictConfig, overrides: list[str]) -> None:
+def _check_sweep(
+    composer: Composer, master: DictConfig, overrides: list[str], trusted: list[str]
+) -> None:
     params = OmegaConf.select(master, "hydra.sweeper.params") or {}
     listed = [
         f"{key}={value}" for key, value in params.items() if isinstance(value, str | int | float)
@@ -151,11 +153,24 @@ def _check_sweep(composer: Composer, master: DictConfig, overrides: list[str]) -
     for trial in composer.trials([*listed, *overrides], CHECKED_TRIALS):
         changed = [override for override in trial if override not in first]
         try:
-            preflight.check(without_hydra(composer.load(trial)))
+            cfg = without_hydra(composer.load(trial))
+            _require_trust(cfg, trusted)
+            preflight.check(cfg)
         except ConfigError as error:
             where = f" (in the trial with {' '.join(changed)})" if first else ""
             raise ConfigError(f"{error}{where}") from error
         first = first or trial
+
+
+def _require_trust(cfg: DictConfig, trusted: list[str]) -> None:
+    """Refuse a trial that trusts more than the command line does: a file's own sweep may set it."""
+    given = list(OmegaConf.select(cfg, "trusted_packages") or [])
+    if given != trusted:
+        names = ",".join(map(str, given))
+        raise ConfigError(
+            f"trusted_packages: a sweep in a config file gives trust to {names}; if you trust it, "
+            f"add 'trusted_packages=[{names}]' to the command line"
+        )
 
 
 # The run itself ----------------------------------------------------------------------------------
@@ -188,11 +203,8 @@ class _Task:
     def _report(self, cfg: DictConfig) -> tuple[str, int, float | None]:
         """First line of what went wrong, exit code, objective."""
         try:
-            given = list(OmegaConf.select(cfg, "trusted_packages") or [])
-            if self.trusted is not None and given != self.trusted:
-                raise ConfigError(
-                    f"trusted_packages: {given} can be given on the command line only"
-                )
+            if self.trusted is not None:
+                _require_trust(cfg, self.trusted)
             preflight.check(cfg)
             return "", 0, self.run(cfg)
         except UserError as error:

@@ -135,12 +135,13 @@ class Composer:
     def groups(self) -> dict[str, list[str]]:
         """Group -> options, ours and those of further config folders; Hydra's own left out."""
         found: dict[str, list[str]] = {}
-        pending = [g for g in self.loader.list_groups("") if g not in ("hydra", "__pycache__")]
+        listed = self.loader.repository.get_group_options  # the loader's own reads all files first
+        pending = [g for g in listed("", ObjectType.GROUP) if g not in ("hydra", "__pycache__")]
         while pending:
             group = pending.pop(0)
-            options = self.loader.get_group_options(group, ObjectType.CONFIG)
+            options = listed(group, ObjectType.CONFIG)
             found[group] = [option for option in options if option != "schema"]
-            pending += [f"{group}/{inner}" for inner in self.loader.list_groups(group)]
+            pending += [f"{group}/{inner}" for inner in listed(group, ObjectType.GROUP)]
         return {group: options for group, options in sorted(found.items()) if options}
 
     def _require_own_trust(self, cfg: DictConfig, overrides: Sequence[str]) -> None:

@@ -234,6 +234,8 @@ def _wrong_value(
         return f"{key}: an interpolation cannot be read ({said}); write ${{key}}"
     if re.match(r"Key '.*' (not in|is not in)", said):
         return _no_such_key(key, composer, overrides, text)
+    if "does not support deletion" in said:
+        return f"~{key}: it cannot be taken away; change its value with {key}=…"
     expected = next((words for pattern, words in _EXPECTED if re.search(pattern, said)), None)
     if expected is None and "is not Optional" in said:
         return f"{key}: null is given, but it needs a value{_such_as(key, composer, overrides)}"

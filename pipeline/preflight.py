@@ -265,6 +265,9 @@ def _check_tracking(flat: dict[str, Any]) -> Iterator[str]:
     uri = flat.get("tracking.uri")
     if not isinstance(uri, str):
         return
+    if not uri.strip():
+        yield "tracking.uri: no address is given; add tracking.uri=http://host:5000"
+        return
     scheme = uri.partition(":")[0].partition("+")[0] if ":" in uri else ""
     if scheme == "file" or not scheme:
         yield (

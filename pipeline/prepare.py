@@ -11,19 +11,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from pipeline import config
-from pipeline.errors import ConfigError, UserError
-
-CONF = Path(__file__).parents[1] / "conf"
+from pipeline import config, preflight
+from pipeline.cli import reporting
+from pipeline.composing import compose
+from pipeline.console import Console
+from pipeline.errors import ConfigError
 
 
 @dataclass
@@ -31,44 +28,44 @@ class Prepare:
     """The whole config of ``pipeline.prepare``."""
 
     dataset: config.Dataset = field(default_factory=config.Dataset)
+    trusted_packages: list[str] = field(default_factory=list)  # dataset.module may be in these
 
 
 def configured(overrides: Sequence[str]) -> config.Dataset:
     """The dataset that ``overrides`` choose.
 
     Raises:
-        ConfigError: an unknown key, group option or type, or no name.
+        ConfigError: an unknown key or option, a wrong type, no name, or a module not trusted.
     """
-    config.register()
     ConfigStore.instance().store(name="prepare_schema", node=Prepare)
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = compose("prepare", overrides=list(overrides))
-        return cast(Prepare, OmegaConf.to_object(composed)).dataset
-    except (HydraException, OmegaConfBaseException) as error:
-        because = f"\n{error.__cause__}" if error.__cause__ else ""  # Hydra hides the reason there
-        raise ConfigError(f"{error}{because}") from error
+    composed = compose("prepare", overrides)
+    # Of the rules for training configs those about the dataset; the other groups are not here.
+    for problem in preflight.find_problems(composed):
+        if problem.startswith("dataset."):
+            raise ConfigError(problem)
+    return cast(Prepare, OmegaConf.to_object(composed)).dataset
 
 
 def main(overrides: Sequence[str]) -> None:
+    """Prepare the dataset; print where it is and how many examples each split has.
+
+    Raises:
+        UserError: a wrong config, or a dataset that cannot be prepared.
+    """
     dataset = configured(overrides)
 
-    from pipeline.data import catalogue  # TensorFlow, once the config has been read
+    from pipeline.data import catalogue  # heavy: once the config has been checked
 
     before = catalogue.is_prepared(catalogue.open_builder(dataset))
     folder = catalogue.prepare(dataset)
     info = catalogue.open_builder(dataset).info
     sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
     done = "already prepared" if before else "prepared"
-    print(f"{done} {info.full_name} at {folder}: {sizes}")
+    Console().line(f"{done} {info.full_name} at {folder}: {sizes}")
 
 
 if __name__ == "__main__":
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
+        Console().line(__doc__)
         sys.exit()
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(reporting(lambda: main(sys.argv[1:])))

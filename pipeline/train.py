@@ -17,6 +17,7 @@ from pipeline import preflight, tracking
 from pipeline.cli import hydra_main
 from pipeline.composing import compose
 from pipeline.console import Console
+from pipeline.quiet import load_tensorflow
 from pipeline.resuming import recorded_config
 from pipeline.signals import Stopped, StopSignals
 
@@ -68,6 +69,7 @@ def _fit(
         if config.resume:
             config, resume_run_id = recorded_config(store, config, overrides)
 
+    load_tensorflow()
     from pipeline.assembly import assemble, flat
     from pipeline.recording import Recorder, announce, describe
     from pipeline.training import loop

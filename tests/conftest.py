@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,18 +21,23 @@ def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
-@cache
-def _tensorflow() -> Any:
-    import tensorflow as tf
+WITHOUT_TENSORFLOW = {"config", "tracking"}  # folders whose tests never need it
 
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
-    return tf
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Four logical CPU devices, made before any test computes: later they cannot be added."""
+    folders = {item.path.relative_to(TESTS).parts[0] for item in session.items}
+    if folders - WITHOUT_TENSORFLOW and not session.config.option.collectonly:
+        _strategy(4)
 
 
 @cache
 def _strategy(replicas: int) -> Any:
-    return _tensorflow().distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    from pipeline.quiet import load_tensorflow
+    from pipeline.strategy import make_strategy
+
+    load_tensorflow()
+    return make_strategy(replicas)
 
 
 @pytest.fixture(scope="session")

@@ -60,11 +60,10 @@ class Case:
         """A batch of inputs, the same for the same ``seed``."""
         shape = [batch, *self.inputs.shape.as_list()[1:]]
         random = np.random.default_rng(seed)
+        dtype = self.inputs.dtype.as_numpy_dtype
         if self.inputs.dtype.is_integer:
-            values = random.integers(self.integers_below, size=shape)
-        else:
-            values = random.normal(size=shape)
-        return tf.constant(values.astype(self.inputs.dtype.as_numpy_dtype))
+            return tf.constant(random.integers(self.integers_below, size=shape).astype(dtype))
+        return tf.constant(random.normal(size=shape).astype(dtype))
 
 
 def _short(value: Any) -> str:
@@ -161,6 +160,4 @@ def assert_close(given: Any, expected: Any, tolerance: float, what: str) -> None
             np.testing.assert_array_equal(left, right, err_msg=what)
         else:
             left, right = left.astype(np.float64), right.astype(np.float64)
-            np.testing.assert_allclose(
-                left, right, rtol=tolerance, atol=tolerance, err_msg=what
-            )
+            np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance, err_msg=what)

@@ -18,7 +18,6 @@ from layers.testing.case import (
     gradients_of,
     mirrored,
     step,
-    trainable,
     values,
 )
 from layers.testing.replicas import check_replicas_draw_apart, check_replicas_train_alike
@@ -32,7 +31,7 @@ def check_variables_are_all_found(case: Case) -> None:
 def assert_variables_are_all_found(case: Case, layer: Layer) -> None:
     """The same for a layer that is built."""
     named = layer.named_variables()
-    reached = tf.train.TrackableView(tf.train.Checkpoint(layer)).descendants()
+    reached = tf.train.TrackableView(layer).descendants()
     saved = {id(item) for item in reached if isinstance(item, tf.Variable)}
     ours = {id(variable) for variable in named.values()}
     module = {id(variable) for variable in layer.variables}
@@ -126,7 +125,9 @@ def check_saved_and_restored_exactly(case: Case) -> None:
     """From one replica to two and back, on each replica; nothing is missing or left over."""
     source = case.built(seed=1)
     random = np.random.default_rng(0)
-    assign(source, {p: random.uniform(0.5, 2, v.shape) for p, v in source.named_variables().items()})
+    assign(
+        source, {p: random.uniform(0.5, 2, v.shape) for p, v in source.named_variables().items()}
+    )
     expected = values(source)
     strategy = mirrored(2)
     with strategy.scope():
@@ -172,9 +173,7 @@ def check_randomness_is_keyed(case: Case) -> None:
     first = output(0, 0)
     assert_close(output(0, 0), first, 0, "the same step again")
     for number, replica in ((1, 0), (0, 1)):
-        leaves = zip(
-            tf.nest.flatten(first), tf.nest.flatten(output(number, replica)), strict=True
-        )
+        leaves = zip(tf.nest.flatten(first), tf.nest.flatten(output(number, replica)), strict=True)
         differs = any(not np.array_equal(a, b) for a, b in leaves)
         assert differs == case.random, f"random declared: {case.random}, differs: {differs}"
 

@@ -79,7 +79,9 @@ def check_replicas_draw_apart(case: Case) -> None:
     def replica_step() -> tf.Tensor:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         with step(0, replica):
-            return tf.concat([tf.reshape(y, [-1]) for y in tf.nest.flatten(layer(x, training=True))], 0)
+            return tf.concat(
+                [tf.reshape(y, [-1]) for y in tf.nest.flatten(layer(x, training=True))], 0
+            )
 
     run = tf.function(lambda: strategy.run(replica_step), autograph=False)
     first, second = (

@@ -26,10 +26,11 @@ from tensorflow_datasets.core.download.resource import get_dl_fname
 from tensorflow_datasets.core.download.util import DownloadError
 
 import pipeline.data.builders  # noqa: F401  registers this project's own builders
+from pipeline.composing import conf_dir
 from pipeline.config import Dataset
 from pipeline.errors import DataError, did_you_mean, nearest
+from pipeline.quiet import load_tensorflow
 
-_CONF = Path(__file__).parents[2] / "conf" / "dataset"
 _CONNECT_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
@@ -191,12 +192,13 @@ def _unsuitable(
 
 def _prepare_command(config: Dataset) -> str:
     words = ["python -m pipeline.prepare"]
-    if (_CONF / f"{config.name}.yaml").is_file():
+    if (conf_dir() / "dataset" / f"{config.name}.yaml").is_file():
         words.append(f"dataset={config.name}")
     else:
         words.append(f"dataset=tfds dataset.name={config.name}")
     if config.module:
-        words.append(f"dataset.module={config.module}")
+        package = config.module.split(".")[0]
+        words.append(f"dataset.module={config.module} 'trusted_packages=[{package}]'")
     if config.data_dir:
         words.append(f"dataset.data_dir={config.data_dir}")
     return " ".join(words)
@@ -230,6 +232,7 @@ def _download_and_prepare(builder: tfds.core.DatasetBuilder, config: Dataset) ->
         progress = io.StringIO()  # a second's work: no progress bars
     else:
         _check_reachable(builder, Path(data_folder(config)) / "downloads")
+    load_tensorflow()  # TFDS does so when it writes, and not before
     try:
         # TFDS prints "Downloading and preparing…" to standard output, which belongs to the verbs.
         with contextlib.redirect_stdout(progress), contextlib.redirect_stderr(progress):

@@ -1,4 +1,4 @@
-"""Where runs are kept: the journal on disk (the truth), a thread that delivers it, MLflow behind it.
+"""Where runs are kept: a journal on disk (the truth), a thread that delivers it, and MLflow.
 
 Only this package imports mlflow, and importing the package does not: mlflow takes about two
 seconds, and a config that is wrong should be refused before that. So the functions below import

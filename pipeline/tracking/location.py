@@ -173,7 +173,9 @@ def _prepare_database(location: Location) -> None:
             connection.execute("BEGIN IMMEDIATE")  # takes the write lock, writes nothing
             connection.rollback()
     except sqlite3.Error as error:
-        raise StoreError(f"The run database {path} cannot be used: {error}. {_mend(error)}") from None
+        raise StoreError(
+            f"The run database {path} cannot be used: {error}. {_mend(error)}"
+        ) from None
 
 
 def _mend(error: sqlite3.Error) -> str:

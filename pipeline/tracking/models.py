@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, M
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from pipeline.errors import StoreError
 from pipeline.tracking.store import DIGEST_LENGTH, Point, Store, finite_or_nan
@@ -52,7 +52,7 @@ class Models:
             PublishedCheckpoint(
                 model_id=model.model_id,
                 step=int(model.params["step"]),
-                roles=frozenset(model.tags.get("role", "").split("+")),
+                roles=frozenset(filter(None, model.tags.get("role", "").split("+"))),
                 metrics={metric.key: metric.value for metric in model.metrics or []},
             )
             for model in found
@@ -116,7 +116,7 @@ class Models:
                     model.artifact_location, tracking_uri=self.store.location.uri
                 )
                 repository.delete_artifacts()
-                if model.artifact_location.startswith("file:"):
+                if isinstance(repository, LocalArtifactRepository):  # leaves an empty folder
                     shutil.rmtree(Path(repository.artifact_dir).parent, ignore_errors=True)
 
     def sweep(self) -> None:
@@ -209,11 +209,9 @@ class Models:
     ) -> None:
         """Give ``roles`` to the model, take them from all others, delete who is left with none."""
         for checkpoint in before:
-            theirs = checkpoint.roles - {""}
-            if checkpoint.model_id == model_id:
-                wanted = theirs | roles
-            else:
-                wanted = theirs - roles
+            theirs = checkpoint.roles
+            own = checkpoint.model_id == model_id
+            wanted = theirs | roles if own else theirs - roles
             if not wanted:
                 self.delete(checkpoint.model_id)
             elif wanted != theirs:

@@ -262,7 +262,9 @@ class Store:
                     return found[0]
                 if found:
                     names = " or ".join(run.info.run_id for run in found)
-                    raise StoreError(f"Several runs begin with {run_id!r}: {names}. Give more of it.")
+                    raise StoreError(
+                        f"Several runs begin with {run_id!r}: {names}. Give more of it."
+                    )
             newest = self.client.search_runs(
                 ids, max_results=1000, order_by=["attributes.start_time DESC"]
             )

@@ -85,15 +85,15 @@ def surroundings(devices: Sequence[str], folder: Path | None = None) -> Surround
     folder = folder or Path(__file__).resolve().parents[2]
     # HEAD is absent in a repository without commits: then everything is untracked or staged.
     commit = _git(folder, "rev-parse", "--verify", "-q", "HEAD").strip() or NONE
-    status = _git(folder, "status", "--porcelain", "--untracked-files=all")
-    untracked = [line[3:] for line in status.splitlines() if line.startswith("?? ")]
+    status = _git(folder, "status", "--porcelain", "-z", "--untracked-files=all")
+    untracked = [entry[3:] for entry in status.split("\0") if entry.startswith("?? ")]
     distributions = {
         found.metadata["Name"]: found.version for found in importlib.metadata.distributions()
     }
     return Surroundings(
         commit=commit,
         branch=_git(folder, "symbolic-ref", "--short", "-q", "HEAD").strip() or NONE,
-        dirty=bool(status.strip()),
+        dirty=bool(status),
         patch=_git(folder, "diff", "--binary", "HEAD") if commit != NONE else "",
         untracked=tuple(untracked),
         packages=dict(sorted(distributions.items(), key=lambda item: str(item[0]).lower())),

@@ -1,7 +1,7 @@
 """What a training run talks to. Nothing here waits for MLflow but ``start`` and ``finish``.
 
-``Tracker`` writes to the journal; ``delivery.py`` brings it to MLflow. ``NullTracker`` keeps the
-last metrics in memory and is otherwise silent (``tracking=off``).
+``Tracker`` writes to the journal; ``delivery.py`` brings it to MLflow. ``off.py`` has the tracker
+with the same words that keeps nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.config import Tracking
 from pipeline.errors import StoreError
+from pipeline.tracking.off import NullTracker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +146,7 @@ class Tracker:
         self._send(file, str(Path(path).parent))
 
     def file(self, path: Path, artifact_path: str | None = None) -> None:
-        """Keep a copy of a file or folder as it is now, in the artifact folder ``artifact_path``."""
+        """Keep a copy of a file or folder, as it is now, below ``artifact_path``."""
         folder = self._outbox / uuid.uuid4().hex
         folder.mkdir()
         copy = folder / Path(path).name
@@ -170,9 +170,7 @@ class Tracker:
         self._journal.append({"dataset": record})
         self.tags({f"digest/{context}": digest})
 
-    def checkpoint(
-        self, folder: Path, step: int, metrics: Mapping[str, float], best: bool
-    ) -> None:
+    def checkpoint(self, folder: Path, step: int, metrics: Mapping[str, float], best: bool) -> None:
         """Publish a checkpoint as the last and, where ``best``, the best one.
 
         Its files are linked, not copied, so the caller may remove ``folder`` at once, but must not
@@ -194,7 +192,7 @@ class Tracker:
         step: int,
         metrics: Mapping[str, float],
     ) -> None:
-        """Publish the final model, a ``tf.Module`` as FACTS of ``mlflow.tensorflow`` ask for it.
+        """Publish the final model, a ``tf.Module`` of the kind ``mlflow.tensorflow`` takes.
 
         Its ``__call__`` is a ``tf.function`` with an input signature. Saved here and now, sent in
         the background. The requirements are given, because MLflow would otherwise load the model
@@ -291,51 +289,6 @@ class Tracker:
         self.store.set_status(self.run_id, "RUNNING")
         self._journal.append({"status": "RUNNING", "time": None})  # after an end that still waits
         return self._journal.next_step("system/")
-
-
-class NullTracker:
-    """``tracking=off``: the same words, and nothing kept but the last metrics, in ``last``."""
-
-    def __init__(self, run_name: str | None = None) -> None:
-        self.run_id = f"off-{uuid.uuid4().hex[:12]}"
-        self.last: dict[str, float] = {}
-        self.problems: list[str] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="pipeline-")
-        self.folder = Path(self._folder.name)
-
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        self.last.update({key: float(value) for key, value in metrics.items()})
-
-    def params(self, flat: Mapping[str, Any]) -> None: ...
-
-    def tags(self, tags: Mapping[str, str]) -> None: ...
-
-    def text(self, text: str, path: str) -> None: ...
-
-    def file(self, path: Path, artifact_path: str | None = None) -> None: ...
-
-    def dataset(
-        self, name: str, digest: str, source: Mapping[str, str], context: str = "training"
-    ) -> None: ...
-
-    def checkpoint(
-        self, folder: Path, step: int, metrics: Mapping[str, float], best: bool
-    ) -> None: ...
-
-    def model(
-        self,
-        module: Any,
-        name: str,
-        example: np.ndarray,
-        outputs: np.ndarray,
-        pip_requirements: Sequence[str],
-        step: int,
-        metrics: Mapping[str, float],
-    ) -> None: ...
-
-    def finish(self, status: str, error: str | None = None) -> int:
-        self._folder.cleanup()
-        return 0
 
 
 AnyTracker = Tracker | NullTracker

@@ -155,7 +155,10 @@ def test_builder_of_a_users_module_is_found_and_not_prepared_unasked(
         module="my_plankton",
         splits=source_splits("train[:2]", "train[2:3]", "train[3:]"),
     )
-    assert "dataset.name=plankton dataset.module=my_plankton" in message(config)
+    assert (
+        "dataset.name=plankton dataset.module=my_plankton 'trusted_packages=[my_plankton]'"
+        in message(config)
+    )
     catalogue.prepare(config)
     assert source.load(config).sizes == {"train": 2, "validation": 1, "test": 1}
 

@@ -11,6 +11,7 @@ import hydra.utils
 import pytest
 
 from pipeline import prepare
+from pipeline.composing import conf_dir
 from pipeline.errors import ConfigError, DataError
 
 
@@ -25,7 +26,7 @@ def test_says_what_was_prepared_and_then_that_it_was(
 
 
 def test_without_network_it_is_a_data_error(tmp_path: Path, no_network: list[Any]) -> None:
-    with pytest.raises(DataError, match="no connection to storage.googleapis.com") as caught:
+    with pytest.raises(DataError, match=r"no connection to storage\.googleapis\.com") as caught:
         prepare.main(["dataset=mnist", f"dataset.data_dir={tmp_path}"])
     assert caught.value.exit_code == 2
 
@@ -33,16 +34,23 @@ def test_without_network_it_is_a_data_error(tmp_path: Path, no_network: list[Any
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("dataset=mnsit", "Could not find 'dataset/mnsit'"),
-        ("dataset.nam=mnist", "dataset.nam"),
-        ("dataset.classes=many", "Value 'many' of type 'str' could not be converted to Integer"),
-        ("dataset=tfds", "missing mandatory value: name"),
+        ("dataset=mnsit", "there is no dataset 'mnsit'. Did you mean 'mnist'?"),
+        ("dataset.nam=mnist", "there is no such key. Did you mean 'dataset.name'?"),
+        ("dataset.classes=many", "dataset.classes: 'many' is given; a whole number is expected"),
+        ("dataset=tfds", "dataset.name: nothing is given and there is no default"),
+        ("dataset.splits.train='train[:'", "dataset.splits.train: 'train[:' is not a split"),
+        ("dataset.module=foo.bar", "add trusted_packages=[foo] to the command line"),
     ],
 )
 def test_wrong_config_is_a_config_error(override: str, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         prepare.configured([override])
     assert text in str(caught.value)
+
+
+def test_trusted_module_may_be_named() -> None:
+    dataset = prepare.configured(["dataset.module=foo.bar", "trusted_packages=[foo]"])
+    assert dataset.module == "foo.bar"
 
 
 def test_wrong_config_ends_with_code_2_before_tensorflow_is_imported() -> None:
@@ -54,7 +62,7 @@ def test_wrong_config_ends_with_code_2_before_tensorflow_is_imported() -> None:
     )
     assert ended.returncode == 2
     assert ended.stdout == ""
-    assert "error: Error merging override dataset.classes=many" in ended.stderr
+    assert "error: dataset.classes: 'many' is given" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "tensorflow" not in ended.stderr
 
@@ -77,6 +85,6 @@ def test_each_config_scales_its_images_to_one(option: str, name: str, largest: i
     assert (dataset.splits.train, dataset.splits.validation) == slices
     scale = hydra.utils.instantiate(dataset.preprocess["scale"])
     assert float(scale([[0, largest]])[0, 1]) == pytest.approx(1.0, abs=1e-7)
-    head = (prepare.CONF / "dataset" / f"{option}.yaml").read_text().split("defaults:")[0]
+    head = (conf_dir() / "dataset" / f"{option}.yaml").read_text().split("defaults:")[0]
     assert head.startswith("# ")
     assert "repare" in head

@@ -186,16 +186,17 @@ def test_unpublished_labels_are_refused_with_the_example(
 
 
 @pytest.mark.parametrize(
-    ("cut", "text"),
+    ("left_over", "text"),
     [
-        (3, "DataLossError: truncated record"),
-        (0, "expected to contain 18 elements but contained only 10"),
+        (60, "DataLossError: truncated record"),
+        (0, "FailedPreconditionError: Input dataset was expected to contain 18 elements"),
     ],
 )
-def test_truncated_file_is_called_damaged(mnist: Dataset, cut: int, text: str) -> None:
+def test_truncated_file_is_called_damaged(mnist: Dataset, left_over: int, text: str) -> None:
     (record,) = Path(mnist.data_dir).glob("mnist/3.0.1/*train*")
-    whole = record.read_bytes()  # twenty records of one size: half of it is ten
-    record.write_bytes(whole[: len(whole) // 2 - cut])
+    whole = record.read_bytes()
+    length = 8 + 4 + int.from_bytes(whole[:8], "little") + 4  # of the first TFRecord, framed
+    record.write_bytes(whole[: length + left_over])
     said = refusal(mnist, "train")
     assert f"{mnist.data_dir}/mnist/3.0.1 is damaged: reading 'train[:90%]' stopped with" in said
     assert text in said

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +33,9 @@ def refusal(config: Tracking) -> str:
     return str(refused.value)
 
 
-def test_the_default_store_lies_in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_store_lies_in_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     location = locate(Tracking())
     assert location.uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
@@ -51,10 +55,15 @@ def test_a_folder_that_cannot_be_written_is_told() -> None:
     assert text.startswith("tracking.root=/proc/mlruns: /proc/mlruns cannot be written (")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "cannot be written (Permission denied)" in refusal(Tracking(root=str(tmp_path)))
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_disk_that_takes_nothing_is_told(
+    config: Tracking, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert f"{config.root} cannot be written ({os.strerror(code)})" in refusal(config)
 
 
 def test_a_database_that_is_none_is_told(config: Tracking) -> None:
@@ -115,7 +124,9 @@ def test_runs_are_found_by_id_by_its_beginning_and_as_the_latest(
     assert store.find(first.run_id[:6]) == first.run_id
     assert store.latest() == second.run_id
     assert store.latest("default") == first.run_id
-    with pytest.raises(StoreError, match="There is no experiment 'defalt' .* Did you mean 'default'"):
+    with pytest.raises(
+        StoreError, match="There is no experiment 'defalt' .* Did you mean 'default'"
+    ):
         store.latest("defalt")
     wrong = first.run_id[:-1] + "x"
     with pytest.raises(StoreError, match=f"There is no run '{wrong}' .*Nearest: {first.run_id}"):

@@ -49,9 +49,7 @@ def test_the_patch_restores_what_ran(repository: Path) -> None:
     assert (repository / "code.py").read_text() == "x = 2\n"
 
 
-def test_no_repository_and_no_git_say_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_repository_and_no_git_say_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     for path in (os.environ["PATH"], ""):
         monkeypatch.setenv("PATH", path)

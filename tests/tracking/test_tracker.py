@@ -19,8 +19,9 @@ from pipeline.errors import StoreError
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.models import Models
+from pipeline.tracking.off import NullTracker
 from pipeline.tracking.store import Store
-from pipeline.tracking.tracker import NullTracker, Tracker
+from pipeline.tracking.tracker import Tracker
 
 Begin = Callable[..., Tracker]
 
@@ -259,13 +260,44 @@ def test_an_interrupted_upload_is_swept_and_sent_again_on_resume(
     tracker.finish("KILLED")
     store, run_id = tracker.store, tracker.run_id
     experiment = store.recorded(run_id).experiment_id
-    store.client.create_logged_model(experiment, "checkpoint-9", run_id, {}, {"step": "9"}, "checkpoint")
+    store.client.create_logged_model(
+        experiment, "checkpoint-9", run_id, {}, {"step": "9"}, "checkpoint"
+    )
     resumed = begin(run_id)
     resumed.checkpoint(saved(tmp_path / "c2", "w"), 5, {"val/loss": 0.1}, best=True)  # repeated
     resumed.finish("FINISHED")
     found = store.client.search_logged_models([experiment], f"source_run_id='{run_id}'")
     assert [(model.name, str(model.status)) for model in found] == [("checkpoint-5", "READY")]
     assert steps(store, run_id, "val/loss") == [(5, 0.1)]
+
+
+def test_publishing_deletes_the_checkpoints_that_have_lost_their_roles(
+    begin: Begin, tmp_path: Path
+) -> None:
+    tracker = begin()
+    models = Models(tracker.store, tracker.run_id)
+    roles = [("best", "last"), ("best", "last"), ("last",), ("last",)]
+    left = []
+    for step, given in enumerate(roles, start=1):  # each is sent: nothing is coalesced here
+        models.publish(saved(tmp_path / "c", f"weights of {step}"), step, frozenset(given), [])
+        left.append([(c.step, "+".join(sorted(c.roles))) for c in models.checkpoints()])
+    assert left == [
+        [(1, "best+last")],
+        [(2, "best+last")],
+        [(2, "best"), (3, "last")],
+        [(2, "best"), (4, "last")],
+    ]
+    files = (tracker.store.location.root / "artifacts").rglob("weights")
+    assert sorted(file.read_text() for file in files) == ["weights of 2", "weights of 4"]
+
+
+def test_a_checkpoint_that_arrived_is_not_uploaded_again(begin: Begin, tmp_path: Path) -> None:
+    tracker = begin()
+    models = Models(tracker.store, tracker.run_id)
+    folder = saved(tmp_path / "c", "w")
+    first = models.publish(folder, 5, frozenset({"last"}), [])
+    assert models.publish(folder, 5, frozenset({"best"}), []) == first
+    assert [(c.step, sorted(c.roles)) for c in models.checkpoints()] == [(5, ["best", "last"])]
 
 
 def test_no_checkpoint_of_a_role_is_told(begin: Begin, tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""A small training run made by hand, for the tests of the training room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """100 images 6x6x1 of 4 classes that a model can learn; uint8 and int32."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 100).astype(np.int32)
+    images = rng.integers(0, 120, (100, 6, 6, 1)).astype(np.uint8)
+    for i, label in enumerate(labels):
+        images[i, label, :, 0] += 100
+    return images, labels
+
+
+@pytest.fixture
+def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., Any]:
+    """``make_trainer(replicas, layers=…, optimizer=…, …)``: a built Trainer on ``data``."""
+    import layers
+    import tensorflow as tf
+    from pipeline.data.feed import ResidentFeed
+    from pipeline.training.average import WeightAverage
+    from pipeline.training.compilation import Compilation
+    from pipeline.training.optimizers import SGD
+    from pipeline.training.task import Classification
+    from pipeline.training.trainer import Trainer
+
+    def make(
+        replicas: int = 1,
+        *,
+        model: Callable[[], Any] | None = None,
+        optimizer: Callable[[], Any] = lambda: SGD(0.1, momentum=0.9),
+        batch: int = 16,
+        mode: str = "off",
+        seed: int = 0,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        decay: float | None = None,
+        factor: Any = lambda step: tf.ones([]),
+        steps_per_call: int = 50,
+    ) -> Any:
+        strategy = strategy_of(replicas)
+        feed = ResidentFeed(strategy, "train", *data, batch)
+        with strategy.scope():
+            net = (
+                model()
+                if model
+                else layers.Stack(
+                    {
+                        "flat": layers.Flatten(),
+                        "hidden": layers.Dense(16, "relu"),
+                        "logits": layers.Dense(4),
+                    }
+                )
+            )
+            layers.build(net, tf.TensorSpec([None, 6, 6, 1], tf.float32), seed=seed)
+            trainable = {k: v for k, v in net.named_variables().items() if v.trainable}
+            chosen = optimizer()
+            chosen.build(trainable)
+            average = WeightAverage(decay, trainable) if decay else None
+        return Trainer(
+            strategy=strategy,
+            model=net,
+            task=Classification(),
+            optimizer=chosen,
+            feed=feed,
+            preprocess=lambda x: tf.cast(x, tf.float32) / 255.0,
+            factor=factor,
+            seed=seed,
+            clip_norm=clip_norm,
+            accumulate=accumulate,
+            average=average,
+            compilation=Compilation(mode, "asked for by trainer.compile"),
+            steps_per_call=steps_per_call,
+        )
+
+    return make

@@ -1,0 +1,84 @@
+"""Own optimizers against Keras's, which are right on one device with dense gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+def _trajectory(make, steps: int = 5):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(3)
+    gradients = [rng.normal(size=(4, 3)).astype(np.float32) for _ in range(steps)]
+    variable = tf.Variable(rng.normal(size=(4, 3)).astype(np.float32))
+    make(variable, gradients)
+    return variable.numpy()
+
+
+def _ours(optimizer):
+    def run(variable, gradients):
+        optimizer.build({"w": variable})
+        for gradient in gradients:
+            optimizer.apply({"w": gradient})
+
+    return run
+
+
+def _keras(optimizer):
+    def run(variable, gradients):
+        import keras
+
+        twin = keras.Variable(variable.numpy())
+        optimizer.build([twin])
+        for gradient in gradients:
+            optimizer.apply_gradients([(gradient, twin)])
+        variable.assign(twin.value)
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
+def test_update_equals_keras(name: str) -> None:
+    import keras
+    from pipeline.training import optimizers as own
+
+    pairs = {
+        "sgd": (own.SGD(0.1), keras.optimizers.SGD(0.1)),
+        "momentum": (own.SGD(0.1, momentum=0.9), keras.optimizers.SGD(0.1, momentum=0.9)),
+        "nesterov": (
+            own.SGD(0.1, momentum=0.9, nesterov=True),
+            keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        ),
+        "rmsprop": (own.RMSProp(0.01), keras.optimizers.RMSprop(0.01)),
+        "adam": (own.Adam(0.01), keras.optimizers.Adam(0.01)),
+        "adamw": (
+            own.AdamW(0.01, weight_decay=0.1),
+            keras.optimizers.AdamW(0.01, weight_decay=0.1),
+        ),
+    }
+    ours, theirs = pairs[name]
+    np.testing.assert_allclose(_trajectory(_ours(ours)), _trajectory(_keras(theirs)), atol=2e-6)
+
+
+def test_weight_decay_leaves_biases_and_norm_scales_alone() -> None:
+    import tensorflow as tf
+    from pipeline.training.optimizers import SGD
+
+    kernel, bias = tf.Variable(tf.ones([2, 2])), tf.Variable(tf.ones([2]))
+    optimizer = SGD(0.5, weight_decay=0.1)
+    optimizer.build({"kernel": kernel, "bias": bias})
+    optimizer.apply({"kernel": tf.zeros([2, 2]), "bias": tf.zeros([2])})
+    np.testing.assert_allclose(kernel, 0.95 * np.ones([2, 2]), rtol=1e-6)
+    np.testing.assert_array_equal(bias, np.ones([2]))
+
+
+def test_scale_multiplies_the_learning_rate() -> None:
+    import tensorflow as tf
+    from pipeline.training.optimizers import SGD
+
+    variable = tf.Variable([1.0])
+    optimizer = SGD(0.5)
+    optimizer.build({"w": variable})
+    optimizer.apply({"w": tf.constant([1.0])}, scale=0.1)
+    np.testing.assert_allclose(variable, [0.95], rtol=1e-6)
