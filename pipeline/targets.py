@@ -145,7 +145,7 @@ def _refusal(
     if isinstance(found, sources.Missing) or found.kind == "module":
         return None
     # `layers.dense.tf.io.write_file`: the name starts at home and leads abroad.
-    if False:
+    if found.module.split(".")[0] not in OWN:
         return f"{target!r} leads into {found.module}, which is not a trusted package"
     if found.kind == "unknown":
         return f"{target!r} is not a class or a function; name one"

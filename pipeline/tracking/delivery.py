@@ -105,7 +105,7 @@ class Delivery:
         if "metrics" in batch[0][0]:
             self._points([record for record, _ in batch])
         else:
-            self._attempt(partial(self._other, batch[0][0], end), next(iter(batch[0][0])))
+            self._attempt(partial(self._other, batch[0][0], end), next(iter(batch[0][0]), ""))
         self.journal.mark(end)
         _discard(self._root, batch[0][0])
 

@@ -164,9 +164,7 @@ class Journal:
             *lines, rest = rest.split(b"\n")
             for line in lines:
                 position += len(line) + 1
-                record = _parse(line)
-                if record is not None:
-                    yield record, position
+                yield _parse(line), position
             if not data:
                 return
 
@@ -199,10 +197,14 @@ def _text(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _parse(line: bytes) -> Record | None:
-    """A record; None for a line that a failing disk has spoilt, which nothing can bring back."""
+def _parse(line: bytes) -> Record:
+    """A record; an empty one for a line that a failing disk has spoilt, to be passed over.
+
+    Passed over and not left out: its place has to be marked as delivered like any other, or the
+    journal would never be complete.
+    """
     try:
         record = json.loads(line)
     except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+        return {}
+    return record if isinstance(record, dict) else {}

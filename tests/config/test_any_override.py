@@ -10,12 +10,31 @@ from pipeline import preflight
 from pipeline.composing import compose
 from pipeline.errors import ConfigError
 
-KEYS = (
-    "seed trainer.batch_size trainer.duration trainer.average strategy.replicas model model.layers "
-    "model.layers.hidden model.layers.hidden._target_ model.layers.hidden.units optimizer "
-    "optimizer.learning_rate schedule.warmup dataset dataset.name dataset.preprocess tracking.uri "
-    "tracking.tags resume objective trusted_packages hydra.run.dir nothing.of.this"
-).split()
+KEYS = [
+    "seed",
+    "trainer.batch_size",
+    "trainer.duration",
+    "trainer.average",
+    "strategy.replicas",
+    "model",
+    "model.layers",
+    "model.layers.hidden",
+    "model.layers.hidden._target_",
+    "model.layers.hidden.units",
+    "optimizer",
+    "optimizer.learning_rate",
+    "schedule.warmup",
+    "dataset",
+    "dataset.name",
+    "dataset.preprocess",
+    "tracking.uri",
+    "tracking.tags",
+    "resume",
+    "objective",
+    "trusted_packages",
+    "hydra.run.dir",
+    "nothing.of.this",
+]
 VALUES = st.one_of(
     st.sampled_from(["null", "''", "{}", "[]", "{a:1}", "[1,2]", "1,2", "${seed}", "${x}", "???"]),
     st.sampled_from(["os.system", "layers.Dense", "mnist", "cnn", "1e400", "nan", "-1", "true"]),

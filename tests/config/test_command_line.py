@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import subprocess
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 def run(cfg: DictConfig) -> float | None:
     """Stands in for training; the seed says what becomes of it."""
     print(f"trial {cfg.seed}")
+    logging.getLogger("noise").info("of a library")
     if cfg.seed == 13:
         raise TrainingError("the loss is not finite in steps 5 to 10")
     if cfg.seed == 14:

@@ -176,6 +176,7 @@ HOSTILE = [
     "pipeline.preflight.RANGES.pop",
     "layers.Dense.__init__.__globals__",
     "pipeline.durations._FORM.sub",
+    "pipeline.cli._check_command",
     "layers..os.system",
 ]
 
@@ -247,7 +248,7 @@ def test_refusal_says_how_to_trust(changed: Any) -> None:
 
 def test_trust_does_not_reach_names_that_only_begin_alike(changed: Any) -> None:
     values = {"model.layers.hidden": {"_target_": "jsonx.Thing"}, "trusted_packages": ["json"]}
-    with pytest.raises(ConfigError, match="'jsonx.Thing' is not in a trusted package"):
+    with pytest.raises(ConfigError, match=r"'jsonx\.Thing' is not in a trusted package"):
         preflight.check(changed(values))
 
 
@@ -269,7 +270,7 @@ def test_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_config_folder_is_named() -> None:
-    with pytest.raises(ConfigError, match="--config-dir: there is no folder .*nowhere"):
+    with pytest.raises(ConfigError, match=r"--config-dir: there is no folder .*nowhere"):
         compose("train", config_dir="nowhere")
 
 
@@ -287,7 +288,7 @@ def test_removed_keys_are_asked_for() -> None:
         preflight.check(compose("train", ["~seed"]))
     with pytest.raises(ConfigError, match=r"^~trainer\.duration: it cannot be taken away"):
         compose("train", ["~trainer.duration"])
-    with pytest.raises(ConfigError, match="model: nothing is given .* model=mlp or model=cnn"):
+    with pytest.raises(ConfigError, match=r"model: nothing is given .* model=mlp or model=cnn"):
         preflight.check(compose("train", ["~model"]))
 
 

@@ -15,7 +15,7 @@ def points(journal: Journal) -> list[tuple[str, int, float]]:
     return [
         (key, record["step"], float(value))
         for record, _ in journal.tail()
-        for key, value in record["metrics"].items()
+        for key, value in record.get("metrics", {}).items()
     ]
 
 

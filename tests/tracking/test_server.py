@@ -29,7 +29,10 @@ def free_port() -> int:
 
 
 def serve(config: Tracking, port: int) -> subprocess.Popen[bytes]:
+    """A server as for others: clients reach the artifacts through it, not through the disk."""
     command = ui.command(locate(config), "127.0.0.1", port)
+    option = command.index("--default-artifact-root")
+    command[option] = "--artifacts-destination"
     server = subprocess.Popen(
         command,
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
@@ -80,6 +83,13 @@ def test_a_server_that_dies_and_returns_has_every_point_once(
         assert resumed.finish("FINISHED") == 0
         history = store.history(tracker.run_id, "loss")
         assert [p.step for p in history] == list(range(20_010))
+
+        models = Models(store, tracker.run_id)
+        (tmp_path / "c" / "weights").write_text("newer")
+        models.publish(tmp_path / "c", 20_009, frozenset({"best", "last"}), [])
+        assert store.recorded(tracker.run_id).artifact_uri.startswith("mlflow-artifacts:")
+        kept = (Path(config.root) / "artifacts").rglob("weights")
+        assert [file.read_text() for file in kept] == ["newer"]
     finally:
         kill(server)
 

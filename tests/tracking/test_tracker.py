@@ -178,6 +178,19 @@ def test_infinite_values_never_rank_best_and_are_tagged(begin: Begin) -> None:
         assert ranked[0].info.run_id == good.run_id
 
 
+def test_a_spoilt_last_line_does_not_hold_the_end_up(begin: Begin) -> None:
+    tracker = begin()
+    tracker.log({"loss": 1.0}, 1)
+    tracker.finish("KILLED")
+    with open(tracker.store.location.journals / f"{tracker.run_id}.jsonl", "ab") as journal:
+        journal.write(b"\x00" * 20 + b"\n")
+    left = Journal(tracker.store.location.journals, tracker.run_id)
+    delivery = Delivery(tracker.store, tracker.run_id, left)
+    delivery.drain()
+    assert left.complete
+    assert delivery.finish(patience=0.1) == 0
+
+
 def test_long_and_changed_params_are_marked(begin: Begin) -> None:
     tracker = begin(params={"long": "x" * 7000, "duration": "5 epochs"})
     tracker.finish("FINISHED")

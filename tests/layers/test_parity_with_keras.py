@@ -1,0 +1,160 @@
+"""Outputs and gradients are those of the Keras 3 layers with the same weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import layers
+
+IMAGE = (3, 7, 6, 4)
+CASES = {
+    "dense": (
+        layers.Dense(3, activation="gelu"),
+        keras.layers.Dense(3, activation="gelu"),
+        (4, 5, 6),
+        ["w", "b"],
+    ),
+    "convolution": (
+        layers.Conv2D(3, [3, 2]),
+        keras.layers.Conv2D(3, [3, 2], padding="same"),
+        IMAGE,
+        ["w", "b"],
+    ),
+    "strided convolution": (
+        layers.Conv2D(3, 3, strides=2, padding="valid", activation="relu"),
+        keras.layers.Conv2D(3, 3, strides=2, activation="relu"),
+        IMAGE,
+        ["w", "b"],
+    ),
+    "dilated convolution": (
+        layers.Conv2D(3, 3, dilation=2, use_bias=False),
+        keras.layers.Conv2D(3, 3, dilation_rate=2, use_bias=False, padding="same"),
+        IMAGE,
+        ["w"],
+    ),
+    "grouped convolution": (
+        layers.Conv2D(6, 3, groups=2),
+        keras.layers.Conv2D(6, 3, groups=2, padding="same"),
+        IMAGE,
+        ["w", "b"],
+    ),
+    "max pool": (layers.MaxPool2D(), keras.layers.MaxPool2D(), IMAGE, []),
+    "overlapping max pool": (
+        layers.MaxPool2D(3, strides=2, padding="same"),
+        keras.layers.MaxPool2D(3, strides=2, padding="same"),
+        IMAGE,
+        [],
+    ),
+    "average pool": (
+        layers.AvgPool2D([3, 2], strides=1, padding="same"),
+        keras.layers.AvgPool2D([3, 2], strides=1, padding="same"),
+        IMAGE,
+        [],
+    ),
+    "global average pool": (
+        layers.GlobalAvgPool2D(),
+        keras.layers.GlobalAveragePooling2D(),
+        IMAGE,
+        [],
+    ),
+    "batch norm": (
+        layers.BatchNorm(),
+        keras.layers.BatchNormalization(),
+        IMAGE,
+        ["scale", "offset"],
+    ),
+    "layer norm": (
+        layers.LayerNorm(epsilon=1e-3),
+        keras.layers.LayerNormalization(epsilon=1e-3),
+        (4, 5, 6),
+        ["scale", "offset"],
+    ),
+    "layer norm over two axes": (
+        layers.LayerNorm(axis=[1, 2], epsilon=1e-3),
+        keras.layers.LayerNormalization(axis=[1, 2], epsilon=1e-3),
+        (4, 5, 6),
+        ["scale", "offset"],
+    ),
+    "flatten": (layers.Flatten(), keras.layers.Flatten(), IMAGE, []),
+    "reshape": (layers.Reshape([2, -1]), keras.layers.Reshape([2, -1]), IMAGE, []),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_and_gradients_equal_keras(name: str) -> None:
+    ours, theirs, shape, weights = CASES[name]
+    random = np.random.default_rng(0)
+    x = tf.constant(random.normal(1, 2, shape), tf.float32)
+    layers.build(ours, x)
+    theirs.build(shape)
+    assert len(weights) == len(ours.trainable_variables) == len(theirs.trainable_variables)
+    pairs = [
+        (getattr(ours, w), t) for w, t in zip(weights, theirs.trainable_variables, strict=True)
+    ]
+    for our, their in pairs:
+        value = random.uniform(0.5, 1.5, our.shape)
+        our.assign(value)
+        their.assign(value)
+
+    y, gradients = _run(ours, x, [our for our, _ in pairs])
+    expected_y, expected = _run(theirs, x, [their.value for _, their in pairs])
+    np.testing.assert_allclose(y, expected_y, rtol=1e-5, atol=1e-5)
+    for gradient, other in zip(gradients, expected, strict=True):
+        # Sums over the batch: their size is the scale that rounding is measured by.
+        tolerance = 1e-5 * max(1.0, float(np.abs(other).max()))
+        np.testing.assert_allclose(gradient, other, rtol=1e-5, atol=tolerance)
+    np.testing.assert_allclose(
+        ours(x, training=False), theirs(x, training=False), rtol=1e-5, atol=1e-5
+    )
+
+
+def _run(layer: Any, x: tf.Tensor, weights: list[Any]) -> tuple[tf.Tensor, list[np.ndarray]]:
+    with tf.GradientTape() as tape:
+        tape.watch([x, *weights])
+        y = layer(x, training=True)
+        loss = tf.reduce_sum(
+            y**2 * tf.cos(tf.reshape(tf.range(tf.size(y), dtype=y.dtype), y.shape))
+        )
+    return y, [g.numpy() for g in tape.gradient(loss, [x, *weights])]
+
+
+def test_batch_norm_moves_its_statistics_as_keras() -> None:
+    ours, theirs = layers.BatchNorm(momentum=0.8), keras.layers.BatchNormalization(momentum=0.8)
+    for seed in range(3):
+        x = tf.constant(np.random.default_rng(seed).normal(3, 2, (8, 4)), tf.float32)
+        ours(x, training=True)
+        theirs(x, training=True)
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, rtol=1e-5)
+
+
+def test_embedding_equals_keras_with_repeated_tokens() -> None:
+    ours, theirs = layers.Embedding(5, 3), keras.layers.Embedding(5, 3)
+    tokens = tf.constant([[0, 2, 2], [2, 0, 4]])
+    layers.build(ours, tokens)
+    theirs.build(tokens.shape)
+    theirs.embeddings.assign(ours.table)
+    with tf.GradientTape(persistent=True) as tape:
+        y, expected = ours(tokens, training=True), theirs(tokens)
+        loss, other = tf.reduce_sum(y**2), tf.reduce_sum(expected**2)
+    np.testing.assert_array_equal(y, expected)
+    gradient = tape.gradient(loss, ours.table)
+    assert isinstance(gradient, tf.Tensor)
+    dense = tf.convert_to_tensor(tape.gradient(other, theirs.embeddings.value))
+    np.testing.assert_allclose(gradient, dense, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "linear relu gelu silu elu leaky_relu softmax tanh sigmoid mish".split(),
+)
+def test_activations_equal_keras(name: str) -> None:
+    x = tf.constant(np.random.default_rng(0).normal(0, 3, (4, 5)), tf.float32)
+    expected = keras.activations.get("silu" if name == "swish" else name)(x)
+    y = layers.Activation(name)(x)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)

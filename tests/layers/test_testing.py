@@ -1,0 +1,126 @@
+"""``layers.testing`` finds what is wrong with a layer: each of these is wrong in one way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from omegaconf import OmegaConf
+
+import layers
+from layers.testing import conformance
+
+ROWS = tf.TensorSpec([None, 4])
+
+
+class Scale(layers.Layer):
+    """``x * w``; the classes below break it."""
+
+    def build(self, x: tf.TensorSpec) -> None:
+        self.w = self.weight("w", [4], "normal")
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        return self.cast(x) * self.cast(self.w)
+
+
+class HidesItsVariable(Scale):
+    def build(self, x: tf.TensorSpec) -> None:
+        self.held = OmegaConf.create({}, flags={"allow_objects": True})
+        self.held["w"] = self.weight("w", [4], "normal")
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        return self.cast(x) * self.cast(self.held["w"])
+
+
+class NamedOtherwise(Scale):
+    def build(self, x: tf.TensorSpec) -> None:
+        self.w = self.weight("kernel", [4], "normal")
+
+
+class ForgetsTheSeed(Scale):
+    def build(self, x: tf.TensorSpec) -> None:
+        self.w = self.weight("w", [4], lambda shape, dtype, seed: tf.range(4, dtype=dtype))
+
+
+class KeepsTheBatchSize(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        return super().call(tf.reshape(x, [2, 2, 4])[:, 0], training)
+
+
+class StopsTheGradient(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        return super().call(x, training) + tf.stop_gradient(self.w) - self.w + self.w * 0
+
+
+class SeesItsShardOnly(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        y = super().call(x, training)
+        return y - tf.reduce_sum(y, 0) if training else y
+
+
+class CountsInEvaluation(Scale):
+    def build(self, x: tf.TensorSpec) -> None:
+        super().build(x)
+        self.calls = self.state("calls", [], "zeros", "replicated")
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        self.calls.assign_add(1.0)
+        return super().call(x, training)
+
+
+class DrawsWithoutKey(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        y = super().call(x, training)
+        return y * tf.random.uniform([], 0.5, 1.0) if training else y
+
+
+class DrawsTheSameOnReplicas(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        y = super().call(x, training)
+        return y * tf.random.stateless_uniform([], [1, 2]) if training else y
+
+
+class StaysInFloat32(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        return tf.cast(x, tf.float64) * tf.cast(self.w, tf.float64)
+
+
+class TakesNoConfig(Scale):
+    def __init__(self, sizes: list[int], **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(sizes, list):
+            raise AssertionError("not a list")
+
+
+def test_a_right_layer_passes() -> None:
+    conformance(Scale, {}, ROWS, variables=1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "declared", "check"),
+    [
+        (Scale, {"variables": 2}, "variables_are_all_found: 1 variables, 2 declared"),
+        (Scale, {"state": True}, "variables_are_all_found: state declared: True, found: []"),
+        (Scale, {"random": True}, "replicas_draw_apart: both replicas drew the same"),
+        (HidesItsVariable, {}, "variables_are_all_found: tf.Module finds"),
+        (NamedOtherwise, {}, "variables_are_all_found: 'kernel' is held in the attribute 'w'"),
+        (ForgetsTheSeed, {}, "initial_values_depend_on_seed_and_path: another seed gives the same"),
+        (KeepsTheBatchSize, {}, "traced_equals_eager_at_all_batch_sizes: "),
+        (StopsTheGradient, {}, None),
+        (SeesItsShardOnly, {}, "replicas_train_alike: "),
+        (CountsInEvaluation, {"variables": 2, "state": True}, "evaluation_is_pure: "),
+        (DrawsWithoutKey, {"random": True}, ""),
+        (DrawsTheSameOnReplicas, {"random": True}, "replicas_draw_apart: both replicas drew the"),
+        (StaysInFloat32, {}, "computes_in_bfloat16: "),
+        (TakesNoConfig, {"arguments": {"sizes": [1]}}, "made_from_a_config: "),
+    ],
+)
+def test_a_wrong_layer_fails_with_the_reason(
+    layer: Any, declared: dict[str, Any], check: str
+) -> None:
+    given = {"arguments": {}, "variables": 1, **declared}
+    with pytest.raises(AssertionError) as error:
+        conformance(layer, inputs=ROWS, **given)
+    print(str(error.value)[:300])
+    assert f"check_{check}" in str(error.value)

@@ -1,0 +1,178 @@
+"""The outer loop against a stand-in for the trainer: which boundaries it stops at, what it does
+there, and that a loop that is stopped and continued gives the same points."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import TrainingError
+
+
+class CountingTrainer:
+    """Takes steps that cost nothing; step s has loss s and gradient norm 1."""
+
+    columns = ("loss", "accuracy", "gradient_norm", "learning_rate")
+
+    def __init__(self, step: int = 0) -> None:
+        self.current_step = step
+        self.calls: list[int] = []
+        self.seconds, self.steps_done = 1.0, 0
+
+    def train(self, steps: int) -> np.ndarray:
+        self.calls.append(steps)
+        first = self.current_step
+        self.current_step += steps
+        self.steps_done += steps
+        return np.array([[s, 0.0, 1.0, 0.1] for s in range(first + 1, first + steps + 1)], "f4")
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.points: list[tuple[int, str, float]] = []
+        self.saved: list[tuple[int, bool]] = []
+        self.progress: dict[str, Any] = {}
+        self.order: list[str] = []
+
+    def log(self, metrics, step: int) -> None:
+        self.order.append("log")
+        deterministic = {k: v for k, v in metrics.items() if not k.startswith("speed/")}
+        self.points += [(step, k, v) for k, v in sorted(deterministic.items())]
+
+    def save(self, step: int, metrics, progress, best: bool) -> None:
+        self.order.append("save")
+        self.saved.append((step, best))
+        self.progress = json.loads(json.dumps(progress))  # as a manifest keeps it
+
+    def show(self, step: int, metrics) -> None:
+        self.order.append("show")
+
+
+def _plan(**changes: Any):
+    from pipeline.training.loop import Plan
+
+    values = {
+        "total": 60,
+        "evaluate_every": 20,
+        "checkpoint_every": 30,
+        "log_every": 7,
+        "steps_per_epoch": 10,
+        "batch_size": 1,
+    } | changes
+    return Plan(**values)
+
+
+def _run(plan, trainer=None, progress=None, scores=(), stop=lambda: False):
+    from pipeline.training import loop
+
+    trainer, recorder = trainer or CountingTrainer(), Recorder()
+    results = iter(scores)
+    reason = loop.run(
+        trainer,
+        plan,
+        progress or loop.Progress(),
+        lambda: {"val/accuracy": next(results, 0.5)},
+        recorder,
+        stop,
+    )
+    return reason, trainer, recorder
+
+
+def test_no_call_steps_over_an_event() -> None:
+    _, trainer, recorder = _run(_plan())
+    ends = set(np.cumsum(trainer.calls))
+    assert {20, 30, 40, 60} <= ends
+    evaluated = [step for step, key, _ in recorder.points if key == "val/accuracy"]
+    assert evaluated == [20, 40, 60]
+
+
+def test_logged_windows_are_means_over_their_steps() -> None:
+    _, _, recorder = _run(_plan())
+    losses = {step: value for step, key, value in recorder.points if key == "train/loss"}
+    assert losses[7] == pytest.approx(4.0)  # mean of 1 … 7
+    assert losses[14] == pytest.approx(11.0)
+    assert losses[60] == pytest.approx(58.5)  # what is left at the end: 57 … 60
+    assert list(losses) == [7, 14, 21, 28, 35, 42, 49, 56, 60]
+
+
+def test_steps_per_call_bounds_every_call() -> None:
+    _, trainer, _ = _run(_plan(total=500, evaluate_every=500, steps_per_call=9))
+    assert max(trainer.calls) == 9
+
+
+def test_best_is_saved_when_it_improves_and_periods_are_kept() -> None:
+    _, _, recorder = _run(_plan(), scores=[0.5, 0.4, 0.6])
+    assert recorder.saved == [(20, True), (30, False), (60, True)]
+    best = [(step, v) for step, key, v in recorder.points if key == "best/val/accuracy"]
+    assert best == [(20, 0.5), (60, 0.6)]
+
+
+def test_nan_is_never_the_best() -> None:
+    from pipeline.training.loop import Progress
+
+    progress = Progress()
+    _run(_plan(), progress=progress, scores=[float("nan"), 0.3, float("inf")])
+    assert (progress.best, progress.best_step) == (0.3, 40)
+
+
+def test_a_loss_is_minimised() -> None:
+    from pipeline.training.loop import Progress
+
+    progress = Progress()
+    _run(_plan(maximise=False), progress=progress, scores=[0.5, 0.2, 0.3])
+    assert (progress.best, progress.best_step) == (0.2, 40)
+
+
+def test_early_stopping_ends_after_its_patience_with_a_save() -> None:
+    reason, trainer, recorder = _run(_plan(total=200, patience=40), scores=[0.9, 0.1, 0.1, 0.1])
+    assert (reason, trainer.current_step) == ("early_stopping", 60)
+    assert recorder.saved[-1] == (60, False)
+
+
+def test_min_delta_does_not_count_small_gains() -> None:
+    reason, trainer, _ = _run(
+        _plan(total=200, patience=40, min_delta=0.05), scores=[0.9, 0.91, 0.92, 0.93]
+    )
+    assert (reason, trainer.current_step) == ("early_stopping", 60)
+
+
+def test_save_comes_last_at_a_boundary() -> None:
+    _, _, recorder = _run(_plan())
+    at_20 = recorder.order[: recorder.order.index("save") + 1]
+    assert at_20.index("save") == len(at_20) - 1
+    assert at_20[-2:] == ["show", "save"]
+
+
+@pytest.mark.parametrize("stop_at", [1, 11, 25, 30, 47])
+def test_stopped_and_continued_gives_the_points_of_one_that_was_not(stop_at: int) -> None:
+    from pipeline.training.loop import Progress
+
+    scores = [0.5, 0.4, 0.6]
+    _, _, whole = _run(_plan(steps_per_call=5), scores=scores)
+
+    trainer = CountingTrainer()
+    reason, _, first = _run(
+        _plan(steps_per_call=5), trainer, scores=scores, stop=lambda: trainer.current_step >= stop_at
+    )
+    assert reason == "stopped"
+    assert first.saved[-1][0] == trainer.current_step
+    done = sum(key == "val/accuracy" for _, key, _ in first.points)
+    _, _, second = _run(
+        _plan(steps_per_call=5),
+        CountingTrainer(trainer.current_step),
+        Progress(**first.progress),
+        scores[done:],
+    )
+    assert first.points + second.points == whole.points
+
+
+def test_error_in_training_leaves_the_loop() -> None:
+    class Broken(CountingTrainer):
+        def train(self, steps: int) -> np.ndarray:
+            raise TrainingError("not finite at step 3")
+
+    with pytest.raises(TrainingError, match="step 3"):
+        _run(_plan(), Broken())
