@@ -42,6 +42,8 @@ class Layer(tf.Module):
         param_dtype: dtype of the trainable weights, passed down in the same way.
     """
 
+    _path: str | None = None  # from the root of the model; "" is the root itself
+
     def __init__(
         self,
         *,
@@ -52,7 +54,6 @@ class Layer(tf.Module):
         super().__init__(name=name)
         self._own_dtypes = (_float_name(compute_dtype), _float_name(param_dtype))
         self._given_dtypes: tuple[str | None, str | None] = (None, None)  # by the layer above
-        self._path: str | None = None  # from the root of the model; "" is the root itself
         self._seed = 0
         self._built = False
         self._made: set[str] = set()  # names of the variables that ``build`` has made
@@ -249,7 +250,7 @@ class Layer(tf.Module):
         kind = type(self).__name__
         return f"{self.path} ({kind})" if self.path else kind
 
-    def held(self) -> Iterator[tuple[str, tf.Variable | tf.Module]]:
+    def _held(self) -> Iterator[tuple[str, tf.Variable | tf.Module]]:
         """Variables and modules held directly, with their relative paths."""
         yield from attributes(self)
 
@@ -293,6 +294,10 @@ def adopt(root: Layer, path: str, seed: int) -> None:
 
     def visit(layer: Layer, path: str) -> None:
         seen.add(id(layer))
+        if "_made" not in vars(layer):
+            raise LayerError(
+                f"{layer.label}: call super().__init__(**options) first in its __init__"
+            )
         if path in places:
             raise LayerError(
                 f"{places[path].label}: two layers have the path {path!r}; rename one of them"

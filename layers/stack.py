@@ -48,7 +48,7 @@ class Stack(Layer):
             x = layer(x, training=training)
         return x
 
-    def held(self) -> Iterator[tuple[str, Item]]:
+    def _held(self) -> Iterator[tuple[str, Item]]:
         for name, item in attributes(self):
             yield name.removeprefix("layers/"), item  # a layer's key is its path
 

@@ -29,8 +29,8 @@ def walk(
 
     def visit(module: tf.Module, path: str) -> Iterator[tuple[str, Item]]:
         # A layer may choose the names: in a Stack they are the keys alone.
-        items = module.held() if hasattr(module, "held") else attributes(module)
-        for name, item in items:
+        held = getattr(type(module), "_held", attributes)
+        for name, item in held(module):
             place = join(path, name)
             if isinstance(item, tf.Module):
                 if id(item) in seen:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.tracking.store import Store
 
 CONFIG_FILE = "config.yaml"
-STAYS = ("tracking", "resume", "hydra")  # of the present command, not of the recorded one
+STAYS = ("tracking", "resume", "hydra", "trusted_packages")  # of the present command, not of the recorded one
 
 
 def read_config(store: Store, run_id: str) -> DictConfig:
@@ -54,5 +54,6 @@ def recorded_config(
         key = change.lstrip("+").split("=")[0]
         OmegaConf.update(recorded, key, OmegaConf.select(config, key))
     recorded.tracking, recorded.resume = config.tracking, run_id
+    recorded.trusted_packages = config.trusted_packages  # a recorded config cannot trust itself
     preflight.check(recorded)
     return recorded, run_id

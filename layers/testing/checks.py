@@ -60,13 +60,19 @@ def check_built_on_first_call_equals_built_explicitly(case: Case) -> None:
     first_call(lambda call: call(), "eagerly")
     first_call(lambda call: tf.function(call, autograph=False)(), "in a tf.function")
     strategy = mirrored(2)
+
+    @tf.function(autograph=False)
+    def in_a_loop(call: Callable[[], Any]) -> None:
+        def body(i: tf.Tensor) -> list[tf.Tensor]:
+            strategy.run(call)
+            return [i + 1]
+
+        tf.while_loop(lambda i: i < 2, body, [tf.constant(0)])
+
     with strategy.scope():
         for layer in (
             first_call(strategy.run, "by two replicas"),
-            first_call(
-                lambda call: tf.function(lambda: strategy.run(call), autograph=False)(),
-                "by two replicas in a tf.function",
-            ),
+            first_call(in_a_loop, "by two replicas in a loop in a tf.function"),
         ):
             for path, variable in layer.named_variables().items():
                 copies = strategy.experimental_local_results(variable)
@@ -86,6 +92,7 @@ def check_traced_equals_eager_at_all_batch_sizes(case: Case) -> None:
     """One trace serves every batch size, none among them, and computes what eager does."""
     layer = case.built()
     start = values(layer)
+    sizes: list[Any] = []
 
     for training in (False, True):
 
@@ -104,8 +111,11 @@ def check_traced_equals_eager_at_all_batch_sizes(case: Case) -> None:
             what = f"batch of {batch}, training={training}"
             assert_close(graph, eager, 1e-6, f"output, {what}")
             assert_close(graph_values, eager_values, 1e-6, f"state, {what}")
+            shapes = [part.shape.as_list() for part in tf.nest.flatten(graph)]
+            assert all(shape[0] == batch for shape in shapes), f"{batch} examples gave {shapes}"
+            sizes.append([shape[1:] for shape in shapes])
+            assert sizes[-1] == sizes[0], f"batches of 3 gave {sizes[0]}, of {batch} {sizes[-1]}"
             for part in tf.nest.flatten(graph):
-                assert part.shape[0] == batch, f"{batch} examples gave {part.shape}"
                 assert np.isfinite(part.numpy().astype(np.float32)).all(), f"not finite, {what}"
         assert traced.experimental_get_tracing_count() == 1
 
@@ -250,18 +260,18 @@ def check_xla_equals_graph(case: Case) -> None:
 
 CHECKS: tuple[Callable[[Case], None], ...] = (
     check_variables_are_all_found,
-    check_built_on_first_call_equals_built_explicitly,
-    check_initial_values_depend_on_seed_and_path,
+    check_evaluation_is_pure,
     check_traced_equals_eager_at_all_batch_sizes,
     check_every_trainable_gets_a_gradient,
-    check_saved_and_restored_exactly,
-    check_replicas_train_alike,
-    check_replicas_draw_apart,
-    check_evaluation_is_pure,
+    check_initial_values_depend_on_seed_and_path,
+    check_built_on_first_call_equals_built_explicitly,
     check_randomness_is_keyed,
-    check_exported_model_serves_any_batch_size,
-    check_made_from_a_config,
+    check_replicas_draw_apart,
+    check_replicas_train_alike,
+    check_saved_and_restored_exactly,
     check_copies_are_independent,
+    check_made_from_a_config,
+    check_exported_model_serves_any_batch_size,
     check_computes_in_bfloat16,
     check_xla_equals_graph,
 )
@@ -284,5 +294,5 @@ def conformance(
     for check in CHECKS:
         try:
             check(case)
-        except AssertionError as error:
+        except Exception as error:
             raise AssertionError(f"{case}: {check.__name__}: {error}") from error

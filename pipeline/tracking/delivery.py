@@ -91,6 +91,9 @@ class Delivery:
                     self._deliver(batch)
                     self.failing_since, wait = None, INTERVAL
                     batch = self.journal.pending(BATCH)
+                if not self.journal.complete and not self.journal.pending(1):
+                    # Bytes that are no records: a second writer, where the disk knows no locks.
+                    raise OSError(f"{self.journal.path} was changed by another process")
             except Exception as error:  # any failure of a store is one to try again after
                 self.failing_since = self.failing_since or time.monotonic()
                 self.last_error = str(error).strip().split("\n")[0][:300]

@@ -22,11 +22,12 @@ ARGUMENTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Dense(True), "Dense: units must be a whole number, at least 1; got True"),
     (
         lambda: layers.Dense(3, activation="rleu"),
-        "unknown activation 'rleu'. Did you mean 'relu' or 'elu' or 'leaky_relu'?",
+        "unknown activation 'rleu'. Did you mean 'relu' or 'elu' or 'silu'?",
     ),
     (
         lambda: layers.Dense(3, kernel_initializer="he_norm"),
-        "unknown initializer 'he_norm'. Did you mean 'he_normal' or 'lecun_normal' or 'normal'?",
+        "unknown initializer 'he_norm'. Did you mean 'he_normal' or 'he_uniform' or "
+        "'lecun_normal'?",
     ),
     (
         lambda: layers.Dense(3, compute_dtype="bfloat"),
@@ -194,8 +195,11 @@ def test_wrong_input(make: Callable[[], Any], spec: tf.TensorSpec, message: str)
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("layer", [layers.Dense(3), layers.Conv2D(3, 3), layers.BatchNorm()])
-def test_another_size_than_it_was_built_for(layer: layers.Layer) -> None:
+@pytest.mark.parametrize(
+    "make", [lambda: layers.Dense(3), lambda: layers.Conv2D(3, 3), lambda: layers.BatchNorm()]
+)
+def test_another_size_than_it_was_built_for(make: Callable[[], layers.Layer]) -> None:
+    layer = make()
     shape = [2, 8, 8]
     layer(tf.zeros([*shape, 3]))
     with pytest.raises(layers.LayerError) as error:

@@ -44,7 +44,9 @@ def test_items_slices_and_iteration() -> None:
     np.testing.assert_array_equal(model["out"](first(x)), model(x))
     # Calling a slice leaves the paths, and so the random numbers, as they are in the model.
     assert model["body"].path == "body"
-    with pytest.raises(layers.LayerError, match="Stack: has no layer 'bodi'. Did you mean 'body'?"):
+    with pytest.raises(
+        layers.LayerError, match=r"Stack: has no layer 'bodi'\. Did you mean 'body'\?"
+    ):
         model["bodi"]
 
 

@@ -64,8 +64,8 @@ def test_replicated_holds_integers(strategy_of: Callable[[int], Any]) -> None:
     strategy = strategy_of(2)
     with strategy.scope():
         layer = Counter("replicated", "int64")
+        layers.build(layer, tf.TensorSpec([None]))
     large = 2**53 + 1  # a mean in float64 would round
-    layers.build(layer, tf.TensorSpec([None]))
     layer.seen.assign(large)
     assert _run(strategy, layer, [2.0, 2.0]) == [large + 2] * 2
     assert layer.seen.numpy() == large + 2
@@ -77,3 +77,27 @@ def test_unknown_kind_names_the_nearest() -> None:
     assert str(error.value) == (
         "Counter: unknown kind of state 'replicate'. Did you mean 'replicated'?"
     )
+
+
+def test_a_model_trained_on_two_replicas_serves_from_a_saved_model(
+    strategy_of: Callable[[int], Any], tmp_path: Path
+) -> None:
+    strategy = strategy_of(2)
+    with strategy.scope():
+        model = layers.Stack({"conv": layers.Conv2D(3, 3), "norm": layers.BatchNorm(momentum=0.5)})
+        layers.build(model, tf.TensorSpec([None, 4, 4, 2]))
+    x = tf.random.stateless_normal([4, 4, 4, 2], [0, 0])
+    train = tf.function(lambda: strategy.run(lambda: model(x, training=True)), autograph=False)
+    train()
+    serving = tf.Module()
+    serving.model = model
+    serving.predict = tf.function(
+        lambda x: model(x),
+        input_signature=[tf.TensorSpec([None, 4, 4, 2])],
+        autograph=False,
+    )
+    tf.saved_model.save(serving, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert abs(model["norm"].moving_mean.numpy()).max() > 0
+    for batch in (1, 3):
+        tf.debugging.assert_near(loaded.predict(x[:batch]), model(x[:batch]), 1e-6, 1e-6)

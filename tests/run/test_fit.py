@@ -208,7 +208,12 @@ def test_early_stopping_ends_the_run_before_its_duration(fit) -> None:
     "options",
     [
         ("optimizer=adamw", "trainer.clip_norm=1.0", "trainer.accumulate=4"),
-        ("optimizer=momentum", "schedule=warmup_cosine", "trainer.precision=bfloat16"),
+        (
+            "optimizer=momentum",
+            "optimizer.learning_rate=0.05",
+            "schedule=warmup_cosine",
+            "trainer.precision=bfloat16",
+        ),
         ("optimizer=rmsprop", "schedule=piecewise"),
         ("schedule=exponential", "trainer.average=0.9"),
         ("schedule=linear", "trainer.compile=off", "strategy.replicas=2"),

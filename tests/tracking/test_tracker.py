@@ -208,6 +208,20 @@ def test_a_run_cannot_be_trained_by_two_processes(begin: Begin) -> None:
         begin(tracker.run_id)
 
 
+def test_a_second_writer_where_locks_do_not_work_does_not_hang_the_end(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.tracking.tracker.PATIENCE", 0.1)
+    tracker = begin()
+    other = Journal(tracker.store.location.journals, tracker.run_id)
+    tracker.log({"loss": 1.0}, 1)
+    other.log({"a/much/longer/name/of/a/metric": 2.0}, 2)
+    os.truncate(other.path, 10)
+    tracker.log({"loss": 3.0}, 3)
+    tracker.finish("FINISHED")
+    assert "was changed by another process" in tracker.problems[-1]
+
+
 def test_checkpoints_end_as_exactly_the_best_and_the_last(begin: Begin, tmp_path: Path) -> None:
     tracker = begin()
     tracker.dataset("digits", "d" * 64, {}, "validation")
