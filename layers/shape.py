@@ -20,8 +20,7 @@ class Flatten(Layer):
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         self.require_axes(x, 1, "[batch, ...]")
         sizes = x.shape[1:].as_list()
-        # Not -1, which TensorFlow cannot work out for an empty batch.
-        features = tf.reduce_prod(tf.shape(x)[1:]) if None in sizes else math.prod(sizes)
+        features = -1 if None in sizes else math.prod(sizes)
         return tf.reshape(x, [tf.shape(x)[0], features])
 
 
@@ -49,9 +48,8 @@ class Reshape(Layer):
                     f"{self.label}: cannot lay out {describe(x)}, {given} values an example, as "
                     f"{list(self.shape)}"
                 )
-            rest = given // fixed
+            left = given // fixed  # so that the next layer knows it when it is built
         else:
-            rest = tf.reduce_prod(tf.shape(x)[1:]) // fixed
-        # Not -1, which TensorFlow cannot work out for an empty batch.
-        sizes = [rest if size == -1 else size for size in self.shape]
+            left = -1
+        sizes = [left if size == -1 else size for size in self.shape]
         return tf.reshape(x, [tf.shape(x)[0], *sizes])

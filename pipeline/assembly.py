@@ -99,7 +99,9 @@ def assemble(config: DictConfig) -> Assembly:
         task.check(model, output, source.name, source.classes)
         trainable = {path: v for path, v in model.named_variables().items() if v.trainable}
         optimizer.build(trainable)
-        average = WeightAverage(trainer_config.average, trainable) if trainer_config.average else None
+        average = (
+            WeightAverage(trainer_config.average, trainable) if trainer_config.average else None
+        )
 
     trainer = Trainer(
         strategy=strategy,
@@ -181,7 +183,9 @@ def _make(config: DictConfig, key: str, path: str | None = None) -> Any:
     except InstantiationException as error:
         # Hydra says "Error in call to target '…':\nValueError('…')\nfull_key: …".
         cause = error.__cause__ or error
-        where = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else path or key
+        where = (
+            str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else path or key
+        )
         raise ConfigError(f"{where}: {cause}") from error
 
 

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,9 +26,10 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline import preflight
 from pipeline.composing import VERSION_BASE, Composer, compose, conf_dir, without_hydra
 from pipeline.composition_errors import explained
+from pipeline.console import complain, say
 from pipeline.errors import ConfigError, UserError
 
-__all__ = ["compose", "conf_dir", "hydra_main", "reporting"]
+__all__ = ["compose", "conf_dir", "hydra_main", "reporting", "verb"]
 
 # Trials of a sweep that are checked before the first one starts; each is checked when it starts.
 CHECKED_TRIALS = 32
@@ -51,11 +52,20 @@ def reporting(fn: Callable[[], int | None]) -> int:
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
+
+
+def verb(main: Callable[[Sequence[str]], int | None], usage: str | None) -> None:
+    """Run ``main(overrides)`` for the command line; ``--help`` prints ``usage`` instead."""
+    given = sys.argv[1:]
+    if {"-h", "--help"} & set(given):
+        say((usage or "").strip())
+        return
+    sys.exit(reporting(lambda: main(given)))
 
 
 def hydra_main(config_name: str, run: Callable[[DictConfig], float | None]) -> None:
@@ -73,7 +83,7 @@ def _main(config_name: str, run: Callable[[DictConfig], float | None]) -> int:
     args = _arguments()
     composer = Composer(args.config_name or config_name, args.config_dir)
     if args.help:
-        print(_help(composer, run))
+        say(_help(composer, run))
         return 0
     asks = args.cfg or args.info or args.shell_completion or args.hydra_help
     trusted: list[str] | None = None
@@ -103,10 +113,7 @@ def _hand_over(composer: Composer, config_name: str, task: _Task, args: argparse
     failures = [outcome for outcome in outcomes if outcome]
     if failures:
         lines = "\n".join(f"  {failure}" for failure in failures)
-        print(
-            f"error: {len(failures)} of {len(outcomes)} trials failed:\n{lines}",
-            file=sys.stderr,
-        )
+        complain(f"error: {len(failures)} of {len(outcomes)} trials failed:\n{lines}")
     return 1 if failures else 0
 
 
@@ -208,16 +215,13 @@ class _Task:
             preflight.check(cfg)
             return "", 0, self.run(cfg)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(f"error: {error}")
             return str(error).split("\n")[0], error.exit_code, None
         except Exception as error:
             said = f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
             own = error.__traceback__.tb_next if error.__traceback__ else None
             traceback.print_exception(type(error), error, own)
-            print(
-                f"error: stopped by {said}; the traceback above says where",
-                file=sys.stderr,
-            )
+            complain(f"error: stopped by {said}; the traceback above says where")
             return said, 1, None
 
 

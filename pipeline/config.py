@@ -114,10 +114,43 @@ class Train:
     resume: str | None = None  # run id, or "latest"
 
 
+@dataclass
+class Evaluate:
+    """The whole config of ``pipeline.evaluate``."""
+
+    run: str = MISSING  # run id, an unambiguous beginning of one, or "latest"
+    split: str = "test"  # train | validation | test
+    tracking: Tracking = field(default_factory=Tracking)
+    trusted_packages: list[str] = field(default_factory=list)  # the run's layers may be in these
+
+
+@dataclass
+class Prepare:
+    """The whole config of ``pipeline.prepare``."""
+
+    dataset: Dataset = field(default_factory=Dataset)
+    trusted_packages: list[str] = field(default_factory=list)  # dataset.module may be in these
+
+
+@dataclass
+class Ui:
+    """The whole config of ``pipeline.ui``."""
+
+    tracking: Tracking = field(default_factory=Tracking)
+    host: str = "127.0.0.1"
+    port: int = 5000
+
+
 def register() -> None:
-    """Make the schema known to Hydra. Called once by each verb before it composes."""
+    """Make the schemas of all verbs and groups known to Hydra, before anything is composed."""
     store = ConfigStore.instance()
-    store.store(name="train_schema", node=Train)
+    for name, verb in (
+        ("train", Train),
+        ("evaluate", Evaluate),
+        ("prepare", Prepare),
+        ("ui", Ui),
+    ):
+        store.store(name=f"{name}_schema", node=verb)
     for group, node in (
         ("dataset", Dataset),
         ("trainer", Trainer),

@@ -9,19 +9,30 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PLAIN_EVERY = 2.0  # seconds between progress lines where there is no terminal
+
+
+def say(text: str) -> None:
+    """One line on standard output."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 class Console:
     """Standard output for results, in the order in which they come."""
 
     def __init__(self) -> None:
+        from rich.console import Console as RichConsole  # not for a verb that only complains
+
         self._rich = RichConsole(highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
         self._shown = 0.0
@@ -40,6 +51,8 @@ class Console:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table. Columns whose cells are all numbers are right-aligned."""
+        from rich.table import Table
+
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
         for index, column in enumerate(columns):
             numeric = all(row[index].replace(",", "").replace(".", "").isdigit() for row in rows)
@@ -55,6 +68,14 @@ class Console:
         if not self._rich.is_terminal:
             yield
             return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -68,11 +89,9 @@ class Console:
             yield
         self._progress = None
 
-    def warn(self, text: str) -> None:
-        """Something that a person should know, on standard error."""
-        print(f"warning: {text}", file=sys.stderr)
-
-    def progress(self, step: int, total: int, batch_size: int, metrics: Mapping[str, float]) -> None:
+    def progress(
+        self, step: int, total: int, batch_size: int, metrics: Mapping[str, float]
+    ) -> None:
         """Training has reached ``step``; ``metrics`` are the latest known."""
         elapsed = max(time.monotonic() - self._started, 1e-9)
         rate = (step - self._first_step) / elapsed

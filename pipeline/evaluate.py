@@ -9,18 +9,15 @@ validation or test) whole. Exits with 1 where a recorded metric comes out differ
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig
+from omegaconf import DictConfig
 
-from pipeline import config as schema
-from pipeline import tracking
-from pipeline.cli import reporting
+from pipeline import preflight, tracking
+from pipeline.cli import verb
 from pipeline.composing import compose
 from pipeline.console import Console
 from pipeline.errors import ConfigError, did_you_mean
@@ -28,15 +25,6 @@ from pipeline.quiet import load_tensorflow
 from pipeline.resuming import read_config
 
 SPLITS = ("train", "validation", "test")
-
-
-@dataclass
-class Evaluate:
-    """The whole config of ``pipeline.evaluate``."""
-
-    run: str = MISSING  # run id, an unambiguous beginning of one, or "latest"
-    split: str = "test"
-    tracking: schema.Tracking = field(default_factory=schema.Tracking)
 
 
 @dataclass(frozen=True)
@@ -66,6 +54,8 @@ def evaluate(config: DictConfig) -> Evaluation:
     run_id = store.latest() if config.run == "latest" else store.find(config.run)
     run = store.recorded(run_id)
     recorded = read_config(store, run_id)
+    recorded.trusted_packages = config.trusted_packages  # a recorded config cannot trust itself
+    preflight.check(recorded)
 
     load_tensorflow()
     from pipeline.assembly import assemble
@@ -88,7 +78,6 @@ def evaluate(config: DictConfig) -> Evaluation:
 
 def main(overrides: Sequence[str]) -> int:
     """Print every metric beside the recorded one. Returns the exit code."""
-    ConfigStore.instance().store(name="evaluate_schema", node=Evaluate)
     config = compose("evaluate", overrides)
     console = Console()
     found = evaluate(config)
@@ -107,7 +96,4 @@ def main(overrides: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        Console().line(__doc__)
-        sys.exit()
-    sys.exit(reporting(lambda: main(sys.argv[1:])))
+    verb(main, __doc__)

@@ -8,27 +8,17 @@ A second call says that it is already prepared.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import cast
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from pipeline import config, preflight
-from pipeline.cli import reporting
+from pipeline.cli import verb
 from pipeline.composing import compose
 from pipeline.console import Console
 from pipeline.errors import ConfigError
-
-
-@dataclass
-class Prepare:
-    """The whole config of ``pipeline.prepare``."""
-
-    dataset: config.Dataset = field(default_factory=config.Dataset)
-    trusted_packages: list[str] = field(default_factory=list)  # dataset.module may be in these
+from pipeline.quiet import load_tensorflow
 
 
 def configured(overrides: Sequence[str]) -> config.Dataset:
@@ -37,13 +27,12 @@ def configured(overrides: Sequence[str]) -> config.Dataset:
     Raises:
         ConfigError: an unknown key or option, a wrong type, no name, or a module not trusted.
     """
-    ConfigStore.instance().store(name="prepare_schema", node=Prepare)
     composed = compose("prepare", overrides)
     # Of the rules for training configs those about the dataset; the other groups are not here.
     for problem in preflight.find_problems(composed):
         if problem.startswith("dataset."):
             raise ConfigError(problem)
-    return cast(Prepare, OmegaConf.to_object(composed)).dataset
+    return cast(config.Prepare, OmegaConf.to_object(composed)).dataset
 
 
 def main(overrides: Sequence[str]) -> None:
@@ -54,7 +43,8 @@ def main(overrides: Sequence[str]) -> None:
     """
     dataset = configured(overrides)
 
-    from pipeline.data import catalogue  # heavy: once the config has been checked
+    load_tensorflow()  # once the config has been checked
+    from pipeline.data import catalogue
 
     before = catalogue.is_prepared(catalogue.open_builder(dataset))
     folder = catalogue.prepare(dataset)
@@ -65,7 +55,4 @@ def main(overrides: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        Console().line(__doc__)
-        sys.exit()
-    sys.exit(reporting(lambda: main(sys.argv[1:])))
+    verb(main, __doc__)

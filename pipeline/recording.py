@@ -176,10 +176,7 @@ def announce(console: Console, parts: Assembly, run_id: str, progress: Progress)
     console.table(
         "",
         ("layer", "type", "output", "parameters"),
-        [
-            (r.path or "model", r.type, _shape(r.output_shape), f"{r.parameters:,}")
-            for r in rows
-        ],
+        [(r.path or "model", r.type, _shape(r.output_shape), f"{r.parameters:,}") for r in rows],
     )
     console.line(f"{sum(r.parameters for r in rows):,} parameters in all")
 

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from pipeline.tracking.store import Store
 
 CONFIG_FILE = "config.yaml"
-STAYS = ("tracking", "resume", "hydra", "trusted_packages")  # of the present command, not of the recorded one
+STAYS = (
+    "tracking",
+    "resume",
+    "hydra",
+    "trusted_packages",
+)  # of the present command, not of the recorded one
 
 
 def read_config(store: Store, run_id: str) -> DictConfig:

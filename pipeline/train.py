@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from pipeline import preflight, tracking
 from pipeline.cli import hydra_main
 from pipeline.composing import compose
-from pipeline.console import Console
+from pipeline.console import Console, complain
+from pipeline.errors import ConfigError
 from pipeline.quiet import load_tensorflow
 from pipeline.resuming import recorded_config
 from pipeline.signals import Stopped, StopSignals
@@ -64,7 +65,10 @@ def _fit(
 ) -> Result:
     # What cannot be written to is said before TensorFlow loads and data is read.
     resume_run_id = None
-    if config.tracking.kind != "off":
+    if config.tracking.kind == "off":
+        if config.resume:
+            raise ConfigError("tracking=off keeps no runs: there is none that resume could find.")
+    else:
         store = tracking.open_store(config.tracking)
         if config.resume:
             config, resume_run_id = recorded_config(store, config, overrides)
@@ -110,9 +114,9 @@ def _fit(
     finally:
         undelivered = tracker.finish(status, error)
         if undelivered:
-            console.warn(
-                f"{undelivered} records could not be sent and are kept in the journal of run "
-                f"{tracker.run_id}: {'; '.join(tracker.problems)}"
+            complain(
+                f"warning: {undelivered} records of run {tracker.run_id} could not be sent and are "
+                f"kept in its journal: {'; '.join(tracker.problems)}"
             )
         if status != "FINISHED":
             console.result(tracker.run_id, status, {})
@@ -131,7 +135,9 @@ def conclude(recorder: Recorder, progress: Any) -> dict[str, float]:
     results = recorder.test()
     recorder.tag_digest("sha256/best")
     recorder.export(results)
-    best = {f"best/{recorder.parts.plan.metric}": progress.best} if progress.best is not None else {}
+    best = (
+        {f"best/{recorder.parts.plan.metric}": progress.best} if progress.best is not None else {}
+    )
     return progress.latest | best | results
 
 

@@ -18,49 +18,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import cast
-
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from pipeline import config
-from pipeline.errors import ConfigError, StoreError, UserError
+from pipeline.cli import verb
+from pipeline.composing import compose
+from pipeline.console import say
+from pipeline.errors import ConfigError, StoreError
 from pipeline.tracking.location import Location, locate, prepare
 
-CONF = Path(__file__).parents[1] / "conf"
 STARTING = 60.0  # seconds the server may take; two on an idle machine
 STOPPING = 5.0  # seconds it may take to end before it is killed
-
-
-@dataclass
-class Ui:
-    """The whole config of ``pipeline.ui``."""
-
-    tracking: config.Tracking = field(default_factory=config.Tracking)
-    host: str = "127.0.0.1"
-    port: int = 5000
-
-
-def configured(overrides: Sequence[str]) -> Ui:
-    """What ``overrides`` choose.
-
-    Raises:
-        ConfigError: an unknown key or group option, a wrong type, or a value that is missing.
-    """
-    config.register()
-    ConfigStore.instance().store(name="ui_schema", node=Ui)
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = compose("ui", overrides=list(overrides))
-        return cast(Ui, OmegaConf.to_object(composed))
-    except (HydraException, OmegaConfBaseException) as error:
-        because = f"\n{error.__cause__}" if error.__cause__ else ""  # Hydra hides the reason there
-        raise ConfigError(f"{error}{because}") from error
 
 
 def command(location: Location, host: str, port: int) -> list[str]:
@@ -85,7 +52,7 @@ def main(overrides: Sequence[str]) -> None:
         ConfigError: tracking is off, or the port is taken.
         StoreError: there is no such store, or the server does not start.
     """
-    ui = configured(overrides)
+    ui = compose("ui", overrides)
     location = _store(ui.tracking)
     _check_port(ui.host, ui.port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
@@ -102,8 +69,8 @@ def main(overrides: Sequence[str]) -> None:
     )
     try:
         wait_until_up(server, ui.host, ui.port)
-        print(f"runs of {location.uri}", flush=True)
-        print(f"http://{ui.host}:{ui.port}  (Ctrl-C ends)", flush=True)
+        say(f"runs of {location.uri}")
+        say(f"http://{ui.host}:{ui.port}  (Ctrl-C ends)")
         server.wait()
     except KeyboardInterrupt:
         return
@@ -179,11 +146,4 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        sys.exit()
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    verb(main, __doc__)

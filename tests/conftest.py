@@ -21,7 +21,7 @@ def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
-WITHOUT_TENSORFLOW = {"config", "tracking"}  # folders whose tests never need it
+WITHOUT_TENSORFLOW = {"config", "tracking", "docs", "test_architecture.py"}
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

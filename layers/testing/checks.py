@@ -18,6 +18,7 @@ from layers.testing.case import (
     gradients_of,
     mirrored,
     step,
+    trainable,
     values,
 )
 from layers.testing.replicas import check_replicas_draw_apart, check_replicas_train_alike
@@ -49,16 +50,26 @@ def assert_variables_are_all_found(case: Case, layer: Layer) -> None:
 def check_built_on_first_call_equals_built_explicitly(case: Case) -> None:
     """The same variables and initial values, also when replicas or a tf.function call first."""
     expected = values(case.built())
+    weights = set(trainable(case.built()))
     x = case.examples(2)
 
-    def first_call(wrap: Callable[[Callable[[], Any]], Any], where: str) -> Layer:
+    def first_call(where: str, wrap: Callable[..., Any], training: bool = False) -> Layer:
         layer = case.make()
-        wrap(lambda: layer(x))
-        assert_close(values(layer), expected, 0, f"first called {where}")
+
+        def call() -> Any:
+            with step():
+                return layer(x, training=training)
+
+        wrap(call)
+        found = values(layer)
+        if training:  # its state has moved on
+            found = {**expected, **{path: found[path] for path in weights}}
+        assert set(layer.named_variables()) == set(expected), f"first called {where}"
+        assert_close(found, expected, 0, f"first called {where}")
         return layer
 
-    first_call(lambda call: call(), "eagerly")
-    first_call(lambda call: tf.function(call, autograph=False)(), "in a tf.function")
+    first_call("eagerly", lambda call: call())
+    first_call("in a tf.function", lambda call: tf.function(call, autograph=False)())
     strategy = mirrored(2)
 
     @tf.function(autograph=False)
@@ -71,8 +82,8 @@ def check_built_on_first_call_equals_built_explicitly(case: Case) -> None:
 
     with strategy.scope():
         for layer in (
-            first_call(strategy.run, "by two replicas"),
-            first_call(in_a_loop, "by two replicas in a loop in a tf.function"),
+            first_call("by two replicas", strategy.run),
+            first_call("by two replicas training in a loop", in_a_loop, training=True),
         ):
             for path, variable in layer.named_variables().items():
                 copies = strategy.experimental_local_results(variable)

@@ -1,9 +1,9 @@
 """Resident feed: a split as tensors on every device, batches gathered inside the graph.
 
-The state of the input is the step number alone. Epoch ``e`` visits the split in the order
-that sorts n random words drawn with the key (seed, e), a pure function of both; step ``s`` takes the
-next ``batch`` of them, replica ``r`` its slice of those. What is left of an epoch after the last
-whole batch is left out, another remainder each epoch.
+The state of the input is the step number alone. Epoch ``e`` visits the split in the order that
+sorts n random words drawn with the key (seed, e), a pure function of both; a step takes the next
+``batch`` of them, each replica its slice of those. What is left of an epoch after the last whole
+batch is left out, another remainder each epoch.
 """
 
 from __future__ import annotations

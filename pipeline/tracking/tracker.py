@@ -280,7 +280,7 @@ class Tracker:
         recorded = self.store.recorded(self.run_id)
         self._recorded_params = recorded.params
         waiting = {key for record, _ in self._journal.tail() for key in record.get("params", {})}
-        self._recorded_params |= {key: "" for key in waiting - set(recorded.params)}
+        self._recorded_params |= dict.fromkeys(waiting - set(recorded.params), "")
         if self.store.location.remote:  # the run may have been on another machine meanwhile
             for key in recorded.metrics:
                 for point in self.store.history(self.run_id, key):

@@ -108,7 +108,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def weights_digest(variables: Mapping[str, tf.Variable]) -> str:
-    """SHA-256 over paths, dtypes, shapes and bytes of ``variables``, in the order of their paths."""
+    """SHA-256 over paths, dtypes, shapes and bytes of ``variables``, in the order of paths."""
     digest = hashlib.sha256()
     for path in sorted(variables):
         value = variables[path].numpy()

@@ -39,7 +39,9 @@ class Plan:
     def next_boundary(self, step: int) -> int:
         """The first step after ``step`` at which something is due."""
         due = [self.total]
-        due += [(step // every + 1) * every for every in (self.evaluate_every, self.checkpoint_every)]
+        due += [
+            (step // every + 1) * every for every in (self.evaluate_every, self.checkpoint_every)
+        ]
         return min(due)
 
 
@@ -147,7 +149,9 @@ def run(
             results = evaluate()
             improved = progress.observe(step, (progress.latest | results).get(plan.metric), plan)
             progress.latest.update(results)
-            recorder.log(results | ({f"best/{plan.metric}": progress.best} if improved else {}), step)
+            recorder.log(results, step)
+            if improved and progress.best is not None:
+                recorder.log({f"best/{plan.metric}": progress.best}, step)
             recorder.log(_speed(trainer, plan), step)
         recorder.show(step, progress.latest)
 

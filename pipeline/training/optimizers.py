@@ -64,9 +64,7 @@ class Optimizer(tf.Module):
                 step += rate * self.weight_decay * variable
             variable.assign_sub(tf.cast(step, variable.dtype))
 
-    def step(
-        self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor
-    ) -> tf.Tensor:
+    def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         """What to subtract from the variable at ``path``. ``count``: 1 in the first update."""
         raise TypeError(f"{type(self).__name__} must define step(path, gradient, rate, count)")
 
@@ -87,9 +85,7 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         self.SLOTS = ("velocity",) if momentum else ()
 
-    def step(
-        self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor
-    ) -> tf.Tensor:
+    def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         if not self.momentum:
             return rate * gradient
         slot = self.slots["velocity"][path]
@@ -114,9 +110,7 @@ class RMSProp(Optimizer):
         self.decay = decay
         self.epsilon = epsilon
 
-    def step(
-        self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor
-    ) -> tf.Tensor:
+    def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         slot = self.slots["square"][path]
         square = slot.assign(self.decay * slot + (1 - self.decay) * tf.square(gradient))
         return rate * gradient * tf.math.rsqrt(square + self.epsilon)
@@ -141,9 +135,7 @@ class Adam(Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
 
-    def step(
-        self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor
-    ) -> tf.Tensor:
+    def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         first_slot, second_slot = self.slots["first"][path], self.slots["second"][path]
         first = first_slot.assign(self.beta_1 * first_slot + (1 - self.beta_1) * gradient)
         second = second_slot.assign(

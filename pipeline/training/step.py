@@ -55,9 +55,7 @@ class TrainingStep:
         self.accumulate = accumulate
         self.average = average
         self.compiled = compiled
-        self.trainable = {
-            path: v for path, v in model.named_variables().items() if v.trainable
-        }
+        self.trainable = {path: v for path, v in model.named_variables().items() if v.trainable}
         self._compiled_backward: dict[tuple[int, int], Any] = {}
         self.columns = (*task.metrics, "gradient_norm", "learning_rate")
 

@@ -65,13 +65,13 @@ CASES = [
         ROWS,
         variables=4,
     ),
-    Case(layers.Residual, {"block": BLOCK}, IMAGE, variables=5, state=True),
     Case(
         layers.Residual,
         {"block": target("Dense", units=3), "shortcut": target("Dense", units=3)},
         ROWS,
         variables=4,
     ),
+    Case(layers.Residual, {"block": BLOCK}, IMAGE, variables=5, state=True),
 ]
 
 

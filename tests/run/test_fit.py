@@ -145,12 +145,9 @@ def test_replicas_train_alike(result, fit, store, replicas: int) -> None:
 
 
 def test_evaluate_repeats_the_recorded_numbers_exactly(result, root: Path) -> None:
-    from hydra.core.config_store import ConfigStore
-
-    from pipeline.evaluate import Evaluate, evaluate
+    from pipeline.evaluate import evaluate
     from pipeline.train import compose
 
-    ConfigStore.instance().store(name="evaluate_schema", node=Evaluate)
     for split, keys in (("test", 2), ("validation", 2), ("train", 0)):
         config = compose(
             "evaluate", [f"run={result.run_id}", f"split={split}", f"tracking.root={root}"]
@@ -166,6 +163,34 @@ def test_finished_run_is_not_run_again(result, fit) -> None:
 
     with pytest.raises(ConfigError, match=f"run {result.run_id} is finished"):
         fit(f"resume={result.run_id}")
+
+
+def test_resume_without_tracking_is_refused(fit) -> None:
+    from pipeline.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="tracking=off keeps no runs"):
+        fit(*SHORT, "tracking=off", "resume=latest")
+
+
+def test_model_of_the_wrong_rank_names_the_layer_and_the_shapes(fit) -> None:
+    from pipeline.errors import ConfigError
+
+    with pytest.raises(ConfigError) as caught:
+        fit(*SHORT, "~model.layers.flatten", "tracking=off")
+    assert "model.layers.logits: its output has shape [None, 8, 8, 10]" in str(caught.value)
+    late = "+model.layers.late={_target_: layers.Conv2D, filters: 3, kernel_size: 3}"
+    with pytest.raises(ConfigError) as caught:
+        fit(*SHORT, late, "tracking=off")
+    assert "the model does not fit the data, whose examples are [8, 8, 1]" in str(caught.value)
+    assert "late (Conv2D)" in str(caught.value)
+    assert "[None, 10] float32" in str(caught.value)
+
+
+def test_wrong_number_of_classes_names_the_layer(fit) -> None:
+    from pipeline.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"model.layers.logits: its output has shape \[None, 7\]"):
+        fit(*SHORT, "model.layers.logits.units=7", "tracking=off")
 
 
 def test_longer_duration_extends_a_finished_run_as_if_it_had_been_one(fit, store) -> None:

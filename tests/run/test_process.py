@@ -174,9 +174,7 @@ def test_grid_runs_every_trial_bit_identical_to_the_same_config_alone(
     assert len({store.recorded(t).tags["sha256/best"] for t in trials}) == 4
 
 
-@pytest.mark.parametrize(
-    ("experiment", "least"), [("digits", 0.97), ("digits_cnn", 0.985)]
-)
+@pytest.mark.parametrize(("experiment", "least"), [("digits", 0.97), ("digits_cnn", 0.985)])
 def test_experiment_reaches_the_score_at_its_head(
     command, tmp_path: Path, experiment: str, least: float
 ) -> None:

@@ -23,8 +23,9 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture
 def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., Any]:
     """``make_trainer(replicas, layers=…, optimizer=…, …)``: a built Trainer on ``data``."""
-    import layers
     import tensorflow as tf
+
+    import layers
     from pipeline.data.feed import ResidentFeed
     from pipeline.training.average import WeightAverage
     from pipeline.training.compilation import Compilation

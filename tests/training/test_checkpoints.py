@@ -105,6 +105,7 @@ def test_manifest_names_every_file_with_its_digest(saved) -> None:
 
 def test_digest_changes_with_one_bit_and_with_a_name() -> None:
     import tensorflow as tf
+
     from pipeline.training.checkpoints import weights_digest
 
     a = weights_digest({"w": tf.Variable([1.0, 2.0])})

@@ -155,7 +155,10 @@ def test_stopped_and_continued_gives_the_points_of_one_that_was_not(stop_at: int
 
     trainer = CountingTrainer()
     reason, _, first = _run(
-        _plan(steps_per_call=5), trainer, scores=scores, stop=lambda: trainer.current_step >= stop_at
+        _plan(steps_per_call=5),
+        trainer,
+        scores=scores,
+        stop=lambda: trainer.current_step >= stop_at,
     )
     assert reason == "stopped"
     assert first.saved[-1][0] == trainer.current_step

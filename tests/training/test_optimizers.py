@@ -41,6 +41,7 @@ def _keras(optimizer):
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
 def test_update_equals_keras(name: str) -> None:
     import keras
+
     from pipeline.training import optimizers as own
 
     pairs = {
@@ -63,6 +64,7 @@ def test_update_equals_keras(name: str) -> None:
 
 def test_weight_decay_leaves_biases_and_norm_scales_alone() -> None:
     import tensorflow as tf
+
     from pipeline.training.optimizers import SGD
 
     kernel, bias = tf.Variable(tf.ones([2, 2])), tf.Variable(tf.ones([2]))
@@ -75,6 +77,7 @@ def test_weight_decay_leaves_biases_and_norm_scales_alone() -> None:
 
 def test_scale_multiplies_the_learning_rate() -> None:
     import tensorflow as tf
+
     from pipeline.training.optimizers import SGD
 
     variable = tf.Variable([1.0])

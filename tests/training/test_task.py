@@ -8,6 +8,7 @@ import pytest
 
 def test_smoothed_loss_equals_the_cross_entropy_against_smoothed_targets() -> None:
     import tensorflow as tf
+
     from pipeline.training.task import Classification
 
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -20,6 +21,7 @@ def test_smoothed_loss_equals_the_cross_entropy_against_smoothed_targets() -> No
 
 def test_loss_is_float32_for_bfloat16_logits() -> None:
     import tensorflow as tf
+
     from pipeline.training.task import Classification
 
     loss = Classification().loss(tf.zeros([2, 3], tf.bfloat16), tf.constant([0, 1]))
@@ -35,8 +37,9 @@ def test_label_smoothing_outside_its_range_is_refused() -> None:
 
 
 def test_wrong_number_of_classes_names_the_layer_and_both_shapes() -> None:
-    import layers
     import tensorflow as tf
+
+    import layers
     from pipeline.errors import ConfigError
     from pipeline.training.task import Classification
 

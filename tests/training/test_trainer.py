@@ -76,6 +76,7 @@ def test_every_epoch_visits_the_split_in_another_order_each_example_once(make_tr
 def test_evaluation_counts_every_example_once(make_trainer, data, replicas, batch) -> None:
     """100 examples in batches of 16 end in a shard of 4, in batches of 32 in empty shards too."""
     import tensorflow as tf
+
     from pipeline.data.feed import ResidentFeed
 
     trainer = make_trainer(replicas)
@@ -126,6 +127,7 @@ def test_average_follows_its_formula_and_evaluation_uses_it(make_trainer) -> Non
 @pytest.mark.parametrize("mode", ["off", "loop"])
 def test_training_stops_at_the_step_that_is_not_finite_and_names_it(make_trainer, mode) -> None:
     import tensorflow as tf
+
     from pipeline.errors import TrainingError
 
     def breaks_at_7(step):
