@@ -77,8 +77,7 @@ class Console:
         )
 
         self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[metrics]}"),
             TimeRemainingColumn(),
@@ -95,13 +94,15 @@ class Console:
         """Training has reached ``step``; ``metrics`` are the latest known."""
         elapsed = max(time.monotonic() - self._started, 1e-9)
         rate = (step - self._first_step) / elapsed
-        names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-        shown = "  ".join(f"{n} {metrics[n]:.4f}" for n in names if n in metrics)
-        shown += f"  {rate * batch_size:,.0f} examples/s"
+        speed = f"{rate * batch_size:,.0f} examples/s"
         if self._progress is not None:
-            self._progress.update(self._bar, completed=step, metrics=shown)
+            short = {"loss": "train/loss", "accuracy": "train/accuracy", "val": "val/accuracy"}
+            known = [f"{k} {metrics[m]:.4f}" for k, m in short.items() if m in metrics]
+            self._progress.update(self._bar, completed=step, metrics=" ".join([*known, speed]))
         elif time.monotonic() - self._shown > PLAIN_EVERY or step == total:
             self._shown = time.monotonic()
+            names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+            shown = "  ".join([*(f"{n} {metrics[n]:.4f}" for n in names if n in metrics), speed])
             left = (total - step) / rate if rate else float("inf")
             self.line(f"step {step}/{total}  {shown}  {left:.0f} s left")
 

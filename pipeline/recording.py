@@ -189,4 +189,4 @@ def requirements() -> list[str]:
 
 
 def _shape(shape: tuple[Any, ...]) -> str:
-    return "x".join("batch" if size is None else str(size) for size in shape)
+    return "[" + ", ".join("batch" if size is None else str(size) for size in shape) + "]"

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from layers import Layer
+from pipeline.errors import ConfigError
 
 # On CPU, XLA runs these several times slower than TensorFlow's own kernels.
 SLOW_ON_CPU = {
@@ -30,7 +31,21 @@ class Compilation:
 def choose(
     requested: str, model: Layer, element: tf.TensorSpec, replicas: int, on_gpu: bool
 ) -> Compilation:
-    """The mode for ``trainer.compile``; ``auto`` decides by the model's graph and the devices."""
+    """The mode for ``trainer.compile``; ``auto`` decides by the model's graph and the devices.
+
+    Raises:
+        ConfigError: the mode asked for cannot compile this model on that many replicas.
+    """
+    if requested == "loop" and replicas > 1:
+        raise ConfigError(
+            "trainer.compile=loop: XLA compiles the whole loop for one replica only, and there "
+            f"are {replicas}; use auto, gradients or off"
+        )
+    if requested == "gradients" and replicas > 1 and any(not v.trainable for v in model.variables):
+        raise ConfigError(
+            "trainer.compile=gradients: the model assigns state in its forward pass (BatchNorm, "
+            f"for one), which XLA cannot do on {replicas} replicas; use auto or off"
+        )
     if requested != "auto":
         return Compilation(requested, "asked for by trainer.compile")
     slow = sorted(operations(model, element) & SLOW_ON_CPU)

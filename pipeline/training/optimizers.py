@@ -20,8 +20,7 @@ class Optimizer(tf.Module):
     Args:
         learning_rate: its peak; a schedule scales it, step by step.
         weight_decay: ``w -= learning_rate * weight_decay * w`` (Loshchilov and Hutter 2019), for
-            kernels and embeddings only: variables of fewer than two axes (biases, the scales of
-            norms) are left alone.
+            kernels and embeddings only; see ``decays``.
     """
 
     SLOTS: tuple[str, ...] = ()
@@ -60,13 +59,18 @@ class Optimizer(tf.Module):
         for path, gradient in gradients.items():
             variable = self.variables_by_path[path]
             step = self.step(path, tf.cast(gradient, variable.dtype), rate, count)
-            if self.weight_decay and variable.shape.rank >= 2:
+            if self.weight_decay and decays(path, variable):
                 step += rate * self.weight_decay * variable
             variable.assign_sub(tf.cast(step, variable.dtype))
 
     def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         """What to subtract from the variable at ``path``. ``count``: 1 in the first update."""
         raise TypeError(f"{type(self).__name__} must define step(path, gradient, rate, count)")
+
+
+def decays(path: str, variable: tf.Variable) -> bool:
+    """Whether weight decay applies: not to biases, nor to the scales and offsets of norms."""
+    return variable.shape.rank >= 2 and path.rpartition("/")[2] not in ("b", "scale", "offset")
 
 
 class SGD(Optimizer):

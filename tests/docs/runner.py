@@ -13,7 +13,6 @@ import runpy
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 from typing import IO, Any
 
 
@@ -64,5 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     main()

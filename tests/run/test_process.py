@@ -71,7 +71,7 @@ def test_person_sees_what_will_be_done_in_plain_lines(finished) -> None:
     assert "digits 1.0.0: train 1,167, validation 270, test 360; 8x8x1 uint8, 10 classes" in out
     assert "1 replica(s) on CPU:0" in out
     assert "54 steps of 64 examples, 3 epochs of 18 steps" in out
-    assert re.search(r"hidden +Dense +batchx256 +16,640", out)
+    assert re.search(r"hidden +Dense +\[batch, 256\] +16,640", out)
     assert re.search(r"step 54/54 .*train/loss \d.*examples/s", out)
     assert "\x1b" not in out
 

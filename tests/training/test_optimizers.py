@@ -67,12 +67,14 @@ def test_weight_decay_leaves_biases_and_norm_scales_alone() -> None:
 
     from pipeline.training.optimizers import SGD
 
-    kernel, bias = tf.Variable(tf.ones([2, 2])), tf.Variable(tf.ones([2]))
+    shapes = {"dense/w": [2, 2], "dense/b": [2], "norm/scale": [2, 2]}
+    variables = {path: tf.Variable(tf.ones(shape)) for path, shape in shapes.items()}
     optimizer = SGD(0.5, weight_decay=0.1)
-    optimizer.build({"kernel": kernel, "bias": bias})
-    optimizer.apply({"kernel": tf.zeros([2, 2]), "bias": tf.zeros([2])})
-    np.testing.assert_allclose(kernel, 0.95 * np.ones([2, 2]), rtol=1e-6)
-    np.testing.assert_array_equal(bias, np.ones([2]))
+    optimizer.build(variables)
+    optimizer.apply({path: tf.zeros(shape) for path, shape in shapes.items()})
+    np.testing.assert_allclose(variables["dense/w"], 0.95 * np.ones([2, 2]), rtol=1e-6)
+    np.testing.assert_array_equal(variables["dense/b"], np.ones([2]))
+    np.testing.assert_array_equal(variables["norm/scale"], np.ones([2, 2]))
 
 
 def test_scale_multiplies_the_learning_rate() -> None:

@@ -1,0 +1,136 @@
+"""A folder of a user's own, the files that the README tells them to write, and its commands run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+# An official name with few examples and random pixels, where the README has the real set prepared.
+TINY_MNIST = """
+import numpy as np, os, tensorflow_datasets as tfds
+random = np.random.default_rng(0)
+def examples(count):
+    images = random.integers(0, 256, [count, 28, 28, 1], dtype=np.uint8)
+    return [(i, {"image": image, "label": i % 10}) for i, image in enumerate(images)]
+tfds.dataset_builders.store_as_tfds_dataset(
+    name="mnist", version="3.0.1", data_dir=os.environ["TFDS_DATA_DIR"], disable_shuffling=True,
+    features=tfds.features.FeaturesDict({
+        "image": tfds.features.Image(shape=(28, 28, 1)),
+        "label": tfds.features.ClassLabel(num_classes=10),
+    }),
+    split_datasets={"train": examples(200), "test": examples(50)},
+)
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs the README's commands in one folder, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = os.environ | {
+            "PYTHONPATH": str(PROJECT),
+            "TFDS_DATA_DIR": str(folder / "tfds"),
+            "COLUMNS": "80",
+        }
+        self.runner = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "runner.py")],
+            cwd=folder,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.ui: subprocess.Popen[str] | None = None
+        self.port = _free_port()
+
+    def run(self, command: str, *more: str) -> Outcome:
+        """``python -m pipeline.…``, with further overrides; the README's port 5000 is a free one."""
+        words = [*shlex.split(command.replace(":5000", f":{self.port}")), *more]
+        assert words[:2] == ["python", "-m"], f"only python -m … is run here, not {command}"
+        if words[2] == "pipeline.ui":
+            return self._start_ui(words[2:])
+        return self._ask(module=words[2], arguments=words[3:])
+
+    def python(self, code: str) -> Outcome:
+        """A program."""
+        return self._ask(code=code)
+
+    def _ask(self, **request: Any) -> Outcome:
+        assert self.runner.stdin is not None
+        assert self.runner.stdout is not None
+        self.runner.stdin.write(json.dumps(request | {"folder": str(self.folder)}) + "\n")
+        self.runner.stdin.flush()
+        return Outcome(**json.loads(self.runner.stdout.readline()))
+
+    def _start_ui(self, words: list[str]) -> Outcome:
+        """It runs until the shell is closed; the outcome is what it says when it is up."""
+        self.ui = subprocess.Popen(
+            [sys.executable, "-m", *words, f"port={self.port}"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.ui.stdout is not None
+        lines = [self.ui.stdout.readline() for _ in range(2)]
+        return Outcome(self.ui.poll() or 0, "".join(lines), "")
+
+    def close(self) -> None:
+        """End the processes."""
+        if self.ui is not None:
+            self.ui.send_signal(signal.SIGINT)
+            self.ui.communicate(timeout=30)
+        self.runner.communicate(timeout=30)
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell in a new folder, with a tiny mnist prepared."""
+    found = Shell(tmp_path_factory.mktemp("project"))
+    try:
+        prepared = found.python(TINY_MNIST)
+        assert prepared.code == 0, prepared.err
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def write(shell: Shell) -> Callable[[str, str], None]:
+    """``write("mine/maxout.py", text)`` into the shell's folder."""
+
+    def file(path: str, text: str) -> None:
+        (shell.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (shell.folder / path).write_text(text, encoding="utf-8")
+
+    return file
