@@ -63,7 +63,7 @@ def verb(main: Callable[[Sequence[str]], int | None], usage: str | None) -> None
     """Run ``main(overrides)`` for the command line; ``--help`` prints ``usage`` instead."""
     given = sys.argv[1:]
     if {"-h", "--help"} & set(given):
-        say((usage or "").strip())
+        say((usage or "").strip().replace("``", ""))
         return
     sys.exit(reporting(lambda: main(given)))
 

@@ -177,6 +177,11 @@ def _missing_config(error: MissingConfigException, composer: Composer, overrides
     if group not in groups and group.split("/")[0] in groups:
         group, _, option = wanted.partition("/")
     options = [o for o in error.options or groups.get(group, []) if o != "schema"]
+    if not options and "@experiment" in wanted:
+        return (
+            f"{wanted}: an experiment file must begin with the line `# @package _global_`, before "
+            "any other; without it what it overrides is looked for below `experiment`"
+        )
     if not options:
         return f"{wanted}: there is no group {group!r}. {did_you_mean(group, groups)}"
     given = next((o for o in overrides if o.lstrip("+") == f"{group}={option}"), None)

@@ -52,19 +52,21 @@ class Console:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table. Columns whose cells are all numbers are right-aligned."""
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
         for index, column in enumerate(columns):
             numeric = all(row[index].replace(",", "").replace(".", "").isdigit() for row in rows)
             table.add_column(column, justify="right" if numeric and rows else "left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # not markup: [batch, 64] is a shape
         self._rich.print(table)
 
     @contextmanager
     def training(self, step: int, total: int) -> Iterator[None]:
         """Inside, training goes from ``step`` to ``total`` and ``progress`` shows it."""
-        self._started, self._first_step, self._shown = time.monotonic(), step, 0.0
+        self._started = self._shown = time.monotonic()
+        self._first_step = step
         if not self._rich.is_terminal:
             yield
             return

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pipeline import preflight, tracking
 from pipeline.cli import verb
@@ -48,6 +48,8 @@ def evaluate(config: DictConfig) -> Evaluation:
     Raises:
         UserError: no such run, no checkpoint, or a config that no longer builds.
     """
+    if OmegaConf.is_missing(config, "run"):
+        raise ConfigError("run: give the id of a run, run=<id>, or run=latest")
     if config.split not in SPLITS:
         raise ConfigError(f"split={config.split}: {did_you_mean(config.split, SPLITS)}")
     store = tracking.open_store(config.tracking)

@@ -20,7 +20,7 @@ def load_tensorflow() -> None:
         kept = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow as tf
         except BaseException:
             held.seek(0)
             os.write(kept, held.read())
@@ -28,3 +28,6 @@ def load_tensorflow() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    # Its warnings are about how we use it (each trial of a sweep traces its own graph), not about
+    # what a user could do.
+    tf.get_logger().setLevel("ERROR")

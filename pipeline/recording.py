@@ -15,7 +15,7 @@ from pipeline.console import Console
 from pipeline.errors import StoreError
 from pipeline.resuming import CONFIG_FILE
 from pipeline.strategy import device_names
-from pipeline.tracking.surroundings import surroundings
+from pipeline.tracking.surroundings import NONE, surroundings
 from pipeline.tracking.tracker import AnyTracker, Tracker
 from pipeline.training.checkpoints import Checkpoints, Manifest, weights_digest
 from pipeline.training.loop import Progress
@@ -138,7 +138,10 @@ def describe(
     """Everything about a run that is known before it trains: config, data, code, machine."""
     tracker.text(OmegaConf.to_yaml(config, resolve=True), CONFIG_FILE)
     tracker.text("\n".join(overrides) + "\n", "overrides.txt")
-    around = surroundings(device_names(parts.strategy))
+    # The user's own repository, where there is one: their layers are there.
+    around = surroundings(device_names(parts.strategy), Path.cwd())
+    if around.commit == NONE:
+        around = surroundings(device_names(parts.strategy))
     tracker.tags(around.tags())
     for name, text in around.files().items():
         tracker.text(text, name)
@@ -154,7 +157,7 @@ def describe(
     tracker.tags({"dataset.digest": source.digest})
 
 
-def announce(console: Console, parts: Assembly, run_id: str, progress: Progress) -> None:
+def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence[str]) -> None:
     """Say what will be done, before it is."""
     plan, source = parts.plan, parts.source
     sizes = ", ".join(f"{role} {size:,}" for role, size in source.sizes.items())
@@ -163,6 +166,7 @@ def announce(console: Console, parts: Assembly, run_id: str, progress: Progress)
     console.facts(
         {
             "run": run_id + (f" (goes on at step {step})" if step else ""),
+            "asked": " ".join(overrides) or "the defaults",
             "dataset": f"{source.name} {source.version}: {sizes}; {shape} {source.dtype}, "
             f"{source.classes} classes",
             "devices": f"{parts.strategy.num_replicas_in_sync} replica(s) on "

@@ -56,7 +56,6 @@ def fit(config: DictConfig, overrides: Sequence[str] = ()) -> Result:
         try:
             return _fit(config, overrides, console, signals)
         except Stopped as stopped:
-            console.line(str(stopped))
             raise SystemExit(stopped.exit_code) from None
 
 
@@ -90,7 +89,7 @@ def _fit(
         describe(tracker, parts, config, overrides)
         recorder = Recorder(tracker, parts, console)
         progress = recorder.restore() if resume_run_id else recorder.begin()
-        announce(console, parts, tracker.run_id, progress)
+        announce(console, parts, tracker.run_id, overrides)
         tracker.tags({"compiled": recorder.warm_up()})
         with signals.deferred(), console.training(parts.trainer.current_step, parts.plan.total):
             reason = loop.run(
@@ -105,8 +104,10 @@ def _fit(
             raise Stopped(signals.received or 15)
         metrics = conclude(recorder, progress)
         status = "FINISHED"
-    except Stopped:
+    except Stopped as stopped:
         status = "KILLED"
+        at = parts.trainer.current_step
+        console.line(f"{stopped} at step {at}; go on with: resume={tracker.run_id}")
         raise
     except BaseException:
         error = traceback.format_exc()
@@ -120,6 +121,8 @@ def _fit(
             )
         if status != "FINISHED":
             console.result(tracker.run_id, status, {})
+    if config.tracking.kind != "off":
+        console.line("metrics, checkpoints and the model: python -m pipeline.ui")
     console.result(
         tracker.run_id,
         status,

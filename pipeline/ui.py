@@ -14,10 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from typing import IO
 
 from pipeline import config
 from pipeline.cli import verb
@@ -56,6 +58,7 @@ def main(overrides: Sequence[str]) -> None:
     location = _store(ui.tracking)
     _check_port(ui.host, ui.port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the server; shown if it fails
     server = subprocess.Popen(
         command(location, ui.host, ui.port),
         env={
@@ -65,10 +68,11 @@ def main(overrides: Sequence[str]) -> None:
             "PYTHONWARNINGS": "ignore",  # of the libraries it is made of
         },
         stdout=subprocess.DEVNULL,
+        stderr=said,
         start_new_session=True,  # one group, so that ending it ends every process of it
     )
     try:
-        wait_until_up(server, ui.host, ui.port)
+        wait_until_up(server, ui.host, ui.port, said)
         say(f"runs of {location.uri}")
         say(f"http://{ui.host}:{ui.port}  (Ctrl-C ends)")
         server.wait()
@@ -76,7 +80,7 @@ def main(overrides: Sequence[str]) -> None:
         return
     finally:
         _end(server)
-    raise StoreError(f"The server ended by itself with code {server.returncode}, see above.")
+    raise StoreError(_ended(server, said))
 
 
 def _store(tracking: config.Tracking) -> Location:
@@ -114,7 +118,7 @@ def _free(host: str, port: int) -> bool:
     return True
 
 
-def wait_until_up(server: subprocess.Popen[bytes], host: str, port: int) -> None:
+def wait_until_up(server: subprocess.Popen[bytes], host: str, port: int, said: IO[bytes]) -> None:
     """Return when the server answers.
 
     Raises:
@@ -124,13 +128,19 @@ def wait_until_up(server: subprocess.Popen[bytes], host: str, port: int) -> None
     end = time.monotonic() + STARTING
     while time.monotonic() < end:
         if server.poll() is not None:
-            raise StoreError(f"The server ended with code {server.returncode}, see above.")
+            raise StoreError(_ended(server, said))
         try:
             urllib.request.urlopen(f"http://{near}:{port}/health", timeout=1).close()
             return
         except (OSError, urllib.error.URLError):
             time.sleep(0.1)
     raise StoreError(f"The server did not answer within {STARTING:.0f} s.")
+
+
+def _ended(server: subprocess.Popen[bytes], said: IO[bytes]) -> str:
+    said.seek(0)
+    last = said.read().decode(errors="replace").strip().splitlines()[-5:]
+    return "\n".join([f"The server ended by itself with code {server.returncode}.", *last])
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

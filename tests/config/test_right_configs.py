@@ -147,3 +147,8 @@ def test_trials_show_each_value_once_and_no_more_than_asked() -> None:
 
 def test_the_config_folder_is_found() -> None:
     assert (conf_dir() / "experiment" / "digits.yaml").is_file()
+
+
+def test_without_tracking_hydra_writes_nothing_either() -> None:
+    hydra = Composer("train").load(["+experiment=digits", "tracking=off"]).hydra
+    assert (hydra.run.dir, hydra.output_subdir) == (".", None)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,16 +64,24 @@ class Shell:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.prepared = False
         self.ui: subprocess.Popen[str] | None = None
         self.port = _free_port()
 
     def run(self, command: str, *more: str) -> Outcome:
-        """``python -m pipeline.…``, with further overrides; the README's port 5000 is a free one."""
+        """``python -m pipeline.…``, with further overrides; in place of port 5000 a free one."""
         words = [*shlex.split(command.replace(":5000", f":{self.port}")), *more]
         assert words[:2] == ["python", "-m"], f"only python -m … is run here, not {command}"
         if words[2] == "pipeline.ui":
             return self._start_ui(words[2:])
+        if "dataset=mnist" in words and not self.prepared:
+            self.prepared = self.python(TINY_MNIST).code == 0
         return self._ask(module=words[2], arguments=words[3:])
+
+    def write(self, path: str, text: str) -> None:
+        """A file in the folder."""
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_text(text, encoding="utf-8")
 
     def python(self, code: str) -> Outcome:
         """A program."""
@@ -93,6 +101,7 @@ class Shell:
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # MLflow's remark about its security middleware
             text=True,
         )
         assert self.ui.stdout is not None
@@ -114,23 +123,13 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell in a new folder, with a tiny mnist prepared."""
-    found = Shell(tmp_path_factory.mktemp("project"))
-    try:
-        prepared = found.python(TINY_MNIST)
-        assert prepared.code == 0, prepared.err
-        yield found
-    finally:
-        found.close()
+def new_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Shell]]:
+    """``new_shell()``: a shell in a new folder."""
+    with ExitStack() as shells:
 
+        def make() -> Shell:
+            shell = Shell(tmp_path_factory.mktemp("project"))
+            shells.callback(shell.close)
+            return shell
 
-@pytest.fixture(scope="session")
-def write(shell: Shell) -> Callable[[str, str], None]:
-    """``write("mine/maxout.py", text)`` into the shell's folder."""
-
-    def file(path: str, text: str) -> None:
-        (shell.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (shell.folder / path).write_text(text, encoding="utf-8")
-
-    return file
+        yield make

@@ -128,6 +128,7 @@ def test_the_same_config_again_is_bit_identical(result, fit, store) -> None:
         assert a == b
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_training(result, fit) -> None:
     assert fit(*SHORT, "seed=1").metrics["val/loss"] != result.metrics["val/loss"]
 
@@ -193,6 +194,7 @@ def test_wrong_number_of_classes_names_the_layer(fit) -> None:
         fit(*SHORT, "model.layers.logits.units=7", "tracking=off")
 
 
+@pytest.mark.slow
 def test_longer_duration_extends_a_finished_run_as_if_it_had_been_one(fit, store) -> None:
     """With a constant rate: a schedule would stretch over the longer run."""
     constant = (*SHORT[::2], "schedule=constant")
@@ -208,6 +210,7 @@ def test_longer_duration_extends_a_finished_run_as_if_it_had_been_one(fit, store
     assert steps == [18, 36, 54, 72]
 
 
+@pytest.mark.slow
 def test_non_finite_training_fails_with_the_step_and_a_traceback(fit, store) -> None:
     from pipeline.errors import TrainingError
 
@@ -218,6 +221,7 @@ def test_non_finite_training_fails_with_the_step_and_a_traceback(fit, store) -> 
     assert "training is not finite at step" in store.text(run.run_id, "traceback.txt")
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_the_run_before_its_duration(fit) -> None:
     found = fit(
         *SHORT[::2],
@@ -229,6 +233,7 @@ def test_early_stopping_ends_the_run_before_its_duration(fit) -> None:
     assert found.reason == "early_stopping"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -40,7 +41,7 @@ def serve(config: Tracking, port: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    ui.wait_until_up(server, "127.0.0.1", port)
+    ui.wait_until_up(server, "127.0.0.1", port, io.BytesIO())
     return server
 
 

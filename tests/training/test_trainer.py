@@ -10,12 +10,12 @@ def _losses(trainer, steps: int = 12) -> np.ndarray:
     return trainer.train(steps)[:, 0] / trainer.feed.batch
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_replicas_give_the_training_of_one(make_trainer, replicas: int) -> None:
     np.testing.assert_allclose(_losses(make_trainer(replicas)), _losses(make_trainer(1)), rtol=2e-5)
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_batch_norm_over_replicas_gives_the_training_of_one(make_trainer, replicas: int) -> None:
     import layers
 
@@ -37,13 +37,15 @@ def test_batch_norm_over_replicas_gives_the_training_of_one(make_trainer, replic
         )
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_microbatches_sum_to_the_whole_batch(make_trainer, replicas: int) -> None:
     whole, parts = make_trainer(replicas), make_trainer(replicas, accumulate=4)
     np.testing.assert_allclose(_losses(parts), _losses(whole), rtol=2e-5)
 
 
-@pytest.mark.parametrize(("replicas", "mode"), [(1, "loop"), (2, "gradients")])
+@pytest.mark.parametrize(
+    ("replicas", "mode"), [(1, "loop"), pytest.param(2, "gradients", marks=pytest.mark.slow)]
+)
 def test_compiled_training_equals_plain(make_trainer, replicas: int, mode: str) -> None:
     plain, compiled = make_trainer(replicas), make_trainer(replicas, mode=mode)
     compiled.warm_up()
@@ -71,7 +73,7 @@ def test_every_epoch_visits_the_split_in_another_order_each_example_once(make_tr
     assert not np.array_equal(orders[0], feed.order(6, tf.constant(0, tf.int64)).numpy())
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 4])
+@pytest.mark.parametrize("replicas", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("batch", [16, 32])
 def test_evaluation_counts_every_example_once(make_trainer, data, replicas, batch) -> None:
     """100 examples in batches of 16 end in a shard of 4, in batches of 32 in empty shards too."""
