@@ -68,8 +68,10 @@ class Progress:
         return True
 
     def out_of_patience(self, step: int, plan: Plan) -> bool:
-        """Whether the objective has not improved for the plan's patience."""
-        return plan.patience is not None and step - self.best_step >= plan.patience
+        """Whether the evaluation at ``step`` ends the plan's patience; never between evaluations,
+        where nobody has looked."""
+        evaluated = step > 0 and step % plan.evaluate_every == 0
+        return evaluated and plan.patience is not None and step - self.best_step >= plan.patience
 
     def windows(
         self, rows: np.ndarray, first: int, columns: Sequence[str], plan: Plan
@@ -127,6 +129,8 @@ def run(
 ) -> str:
     """Train from where ``trainer`` stands to the end of the plan. Returns why it ended:
     ``finished``, ``early_stopping`` or ``stopped`` (by ``stop_requested``, after a save)."""
+    if progress.out_of_patience(trainer.current_step, plan):
+        return "early_stopping"  # before the process that had decided it was killed
     call = 1
     while (step := trainer.current_step) < plan.total:
         boundary = plan.next_boundary(step)

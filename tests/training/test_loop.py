@@ -132,6 +132,19 @@ def test_early_stopping_ends_after_its_patience_with_a_save() -> None:
     assert recorder.saved[-1] == (60, False)
 
 
+def test_patience_shorter_than_the_evaluations_waits_for_them() -> None:
+    reason, trainer, _ = _run(_plan(total=200, patience=5, checkpoint_every=15), scores=[0.5, 0.4])
+    assert (reason, trainer.current_step) == ("early_stopping", 40)
+
+
+def test_run_that_was_killed_after_it_had_stopped_early_does_not_go_on() -> None:
+    from pipeline.training.loop import Progress
+
+    progress = Progress(best=0.9, best_step=20)
+    reason, trainer, _ = _run(_plan(total=200, patience=40), CountingTrainer(60), progress)
+    assert (reason, trainer.calls) == ("early_stopping", [])
+
+
 def test_min_delta_does_not_count_small_gains() -> None:
     reason, trainer, _ = _run(
         _plan(total=200, patience=40, min_delta=0.05), scores=[0.9, 0.91, 0.92, 0.93]
