@@ -33,7 +33,8 @@ SHORTER = {
     "'trusted_packages=[mine]'": ["trainer.compile=off"],
     "python -m pipeline.train +experiment=digits_cnn dataset=mnist": ["trainer.duration=2 epochs"],
     "python -m pipeline.train -m +experiment=digits optimizer.learning_rate=1e-2,1e-3 seed=0,1": [
-        "trainer.compile=off"
+        "trainer.duration=5 epochs",
+        "trainer.compile=off",
     ],
     "python -m pipeline.train +experiment=digits tracking=server "
     "tracking.uri=http://127.0.0.1:5000": ["trainer.duration=2 epochs", "trainer.compile=off"],

@@ -119,13 +119,10 @@ def test_signal_saves_ends_as_killed_and_resumes(command, tmp_path: Path, number
     assert _open(tmp_path).recorded(run_id).status == "FINISHED"
 
 
-def test_run_killed_twice_ends_like_one_that_was_not(command, tmp_path: Path) -> None:
+def test_run_killed_twice_ends_like_one_that_was_not(command, fit, store, tmp_path: Path) -> None:
     """SIGKILL in training, resumed by id: the same weights, every point exactly once."""
     short = (*LONG[:1], "trainer.duration=300 epochs", *LONG[2:])
-    whole = command("train", *short, cwd=tmp_path)
-    out, err = whole.communicate(timeout=240)
-    assert whole.returncode == 0, err
-    expected = re.findall(r"run_id=(\w+)", out)[-1]
+    expected = fit(*short).run_id  # in this process: another one, and never stopped
 
     process = command("train", *short, "trainer.steps_per_call=20", cwd=tmp_path)
     killed = _wait_for(process, r"^run +(\w+)").split()[1]
@@ -141,17 +138,18 @@ def test_run_killed_twice_ends_like_one_that_was_not(command, tmp_path: Path) ->
     assert process.returncode == 0, err
     assert f"run_id={killed} status=FINISHED" in out
 
-    store = _open(tmp_path)
-    one, other = store.recorded(expected), store.recorded(killed)
+    after_kills = _open(tmp_path)
+    one, other = store.recorded(expected), after_kills.recorded(killed)
     assert other.tags["sha256/last"] == one.tags["sha256/last"]
     assert other.tags["sha256/best"] == one.tags["sha256/best"]
     for key in (k for k in one.metrics if not k.startswith(("speed/", "system/"))):
-        a, b = ([(p.step, p.value) for p in store.history(r, key)] for r in (expected, killed))
+        a = [(p.step, p.value) for p in store.history(expected, key)]
+        b = [(p.step, p.value) for p in after_kills.history(killed, key)]
         assert b == a, key
 
 
 def test_grid_runs_every_trial_bit_identical_to_the_same_config_alone(
-    command, tmp_path: Path
+    command, fit, store, tmp_path: Path
 ) -> None:
     base = ("+experiment=digits", "trainer.duration=2 epochs", "tracking.system_metrics=false")
     process = command(
@@ -161,19 +159,16 @@ def test_grid_runs_every_trial_bit_identical_to_the_same_config_alone(
     assert process.returncode == 0, err
     trials = re.findall(r"run_id=(\w+) status=FINISHED", out)
     assert len(trials) == 4
-    alone = command("train", *base, "optimizer.learning_rate=1e-3", "seed=1", cwd=tmp_path)
-    out, err = alone.communicate(timeout=240)
-    assert alone.returncode == 0, err
+    single = store.recorded(fit(*base, "optimizer.learning_rate=1e-3", "seed=1").run_id)
 
-    store = _open(tmp_path)
-    single = store.recorded(re.findall(r"run_id=(\w+)", out)[-1])
-    twin = store.recorded(trials[-1])
+    grid = _open(tmp_path)
+    twin = grid.recorded(trials[-1])
     assert twin.params["seed"] == "1"
     assert twin.params["optimizer.learning_rate"] == "0.001"
     keys = [k for k in single.metrics if not k.startswith(("speed/", "system/"))]
     assert {k: twin.metrics[k] for k in keys} == {k: single.metrics[k] for k in keys}
     assert twin.tags["sha256/best"] == single.tags["sha256/best"]
-    assert len({store.recorded(t).tags["sha256/best"] for t in trials}) == 4
+    assert len({grid.recorded(t).tags["sha256/best"] for t in trials}) == 4
 
 
 def test_digits_reaches_the_score_at_its_head(finished) -> None:
