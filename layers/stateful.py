@@ -63,9 +63,9 @@ class Stateful(Layer):
             return outputs if self.return_sequences else last
         self._check_batch(x)
         rows = self._rows(x)
+        # A variable that is not trainable, assigned: no gradient goes through it.
         tables = [table.read_value() for table in self.carried]
         begin = tables if rows is None else [tf.gather(table, rows) for table in tables]
-        begin = [tf.stop_gradient(part) for part in begin]
         state = tf.nest.pack_sequence_as(self.cell.state_size, begin)
         outputs, last, state = scan(self.cell, x, state, training)
         self._keep(rows, tables, tf.nest.flatten(state))
@@ -119,7 +119,7 @@ class Stateful(Layer):
                 for part, table in zip(written, before, strict=True)
             ]
         for table, value in zip(self.carried, after, strict=True):
-            table.assign(tf.stop_gradient(value))
+            table.assign(value)
 
 
 def _replicas() -> int:

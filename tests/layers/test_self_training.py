@@ -57,6 +57,15 @@ def test_no_gradient_passes_to_what_is_below_nor_from_above(x: tf.Tensor) -> Non
         assert passed == {"above/w", "above/b"}
 
 
+def test_its_own_loss_has_no_gradient_to_what_is_below(x: tf.Tensor) -> None:
+    model = layers.Stack({"below": layers.Dense(4), "block": _block()})
+    layers.build(model, x)
+    with _step() as context, tf.GradientTape() as tape:
+        tape.watch(x)
+        model(x, training=True)
+    assert tape.gradient(context.published["block/loss"], [x, model["below"].w]) == [None, None]
+
+
 def test_no_gradient_passes_between_the_blocks_of_a_stack(x: tf.Tensor) -> None:
     """The first block learns the same whatever stands above it, and from its own loss alone."""
     alone = layers.Stack({"block1": _block()})
