@@ -13,30 +13,45 @@ from layers.embedding import Embedding
 from layers.errors import LayerError
 from layers.normalization import BatchNorm, LayerNorm
 from layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from layers.recurrent import Cell, GRUCell, LSTMCell, Recurrent, RNNCell
+from layers.roles import carrying, outer_variables, published_metrics, reset
+from layers.self_training import SelfTraining
 from layers.shape import Flatten, Reshape
 from layers.stack import Residual, Stack
+from layers.stateful import Stateful
 from layers.summary import Row, summarize
 
 __all__ = [
     "Activation",
     "AvgPool2D",
     "BatchNorm",
+    "Cell",
     "Conv2D",
     "Dense",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GlobalAvgPool2D",
+    "LSTMCell",
     "Layer",
     "LayerError",
     "LayerNorm",
     "MaxPool2D",
+    "RNNCell",
+    "Recurrent",
     "Reshape",
     "Residual",
     "Row",
+    "SelfTraining",
     "Stack",
+    "Stateful",
     "build",
+    "carrying",
     "layers_of",
+    "outer_variables",
+    "published_metrics",
+    "reset",
     "set_precision",
     "summarize",
     "training_step",

@@ -42,6 +42,8 @@ class Layer(tf.Module):
         param_dtype: dtype of the trainable weights, passed down in the same way.
     """
 
+    metrics: tuple[str, ...] = ()  # what ``call`` publishes in training
+    trains_itself = False  # whether its weights are its own business: see ``outer_variables``
     _path: str | None = None  # from the root of the model; "" is the root itself
 
     def __init__(
@@ -73,6 +75,12 @@ class Layer(tf.Module):
         ``training`` is a Python bool. Control flow is Python's or ``tf.cond``: no autograph.
         """
         raise TypeError(f"{type(self).__name__} must define call(self, x, training)")
+
+    def reset(self) -> None:
+        """Forget what is carried from one batch to the next; trainers call it as an epoch begins.
+
+        It is called in graph and on each replica. What training has learnt stays.
+        """
 
     # What a layer is used by -------------------------------------------------------------------
 
@@ -181,6 +189,20 @@ class Layer(tf.Module):
                 "model inside `with layers.training_step(seed=…, step=…):`"
             )
         return fold(context.key, self.path)
+
+    def publish(self, name: str, values: tf.Tensor) -> None:
+        """Report ``values``, one an example ``[batch]``; their mean becomes a metric of the run.
+
+        ``name`` is one of ``metrics``. Outside of a training step nothing happens.
+        """
+        if name not in self.metrics:
+            raise LayerError(
+                f"{self.label}: publishes {name!r}, which its attribute metrics does not list"
+            )
+        context = step_context()
+        if context is not None:
+            place, total = join(self.path, name), tf.reduce_sum(tf.cast(values, tf.float32))
+            context.published[place] = context.published.get(place, 0.0) + total
 
     # Shapes and dtypes -------------------------------------------------------------------------
 

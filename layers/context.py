@@ -1,4 +1,4 @@
-"""What a layer may know of the step it is called in: the key of its random numbers.
+"""What a layer may know of the step it is called in, and where it leaves what it has to report.
 
 Replicas run in threads of their own, so the context is entered inside the replica's function and
 is local to its thread.
@@ -10,16 +10,29 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import tensorflow as tf
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """One training step on one replica. ``key``: int64 [2], differs in each step and replica."""
+    """One training step on one replica, or one microbatch of it.
+
+    ``key``: int64 [2], differs in each step, replica and microbatch. ``labels``: of the examples
+    that this call is given. ``global_batch``: examples of the step over all replicas and
+    microbatches. ``scale``: the schedule's factor. ``published``: sums over this call's examples,
+    by ``path/name``; see ``Layer.publish``.
+    """
 
     key: tf.Tensor
+    microbatch: tf.Tensor | int = 0
+    microbatches: int = 1
+    labels: Any = None
+    global_batch: int | None = None
+    scale: tf.Tensor | float = 1.0
+    published: dict[str, tf.Tensor] = field(default_factory=dict)
 
 
 _local = threading.local()
@@ -39,17 +52,30 @@ def training_step(
     step: tf.Tensor | int,
     replica: tf.Tensor | int = 0,
     microbatch: tf.Tensor | int = 0,
+    microbatches: int = 1,
+    labels: Any = None,
+    global_batch: int | None = None,
+    scale: tf.Tensor | float = 1.0,
 ) -> Iterator[StepContext]:
-    """Make layers that draw random numbers repeatable: keyed by seed, step, replica, microbatch."""
+    """Tell the layers that are called inside which training step it is.
+
+    Random numbers are keyed by seed, step, replica and microbatch, and so repeatable. Layers that
+    train themselves need ``labels`` and ``global_batch``; ``scale`` multiplies their learning rate.
+
+    Args:
+        microbatches: in how many equal parts each replica's examples come, one call each.
+        labels: of the examples of this call, ``[batch, ...]``.
+        global_batch: examples of the step, over all replicas and microbatches.
+    """
     # Stateless random ops scramble their key, so distinct pairs give independent streams; odd
     # multiples of large constants (in int64, which wraps) keep the pairs of all replicas and
     # microbatches distinct.
-    seed, step, replica, microbatch = (
+    seed, step, replica, part = (
         tf.cast(value, tf.int64) for value in (seed, step, replica, microbatch)
     )
-    key = tf.stack([seed + replica * _REPLICA_STRIDE, step + microbatch * _MICROBATCH_STRIDE])
+    key = tf.stack([seed + replica * _REPLICA_STRIDE, step + part * _MICROBATCH_STRIDE])
     outer = step_context()
-    _local.context = StepContext(key=key)
+    _local.context = StepContext(key, microbatch, microbatches, labels, global_batch, scale)
     try:
         yield _local.context
     finally:

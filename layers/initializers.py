@@ -72,11 +72,24 @@ def uniform(limit: float = 0.05) -> Initializer:
     )
 
 
+def orthogonal(shape: Sequence[int], dtype: str, seed: tf.Tensor) -> tf.Tensor:
+    """Orthonormal rows or columns, whichever are fewer, of ``[all but the last, last]``.
+
+    Uniform over such matrices (Saxe et al. 2014; Mezzadri 2007).
+    """
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    tall = (max(rows, columns), min(rows, columns))
+    q, r = tf.linalg.qr(tf.random.stateless_normal(tall, seed, alg="philox"))
+    q *= tf.sign(tf.linalg.diag_part(r))  # else QR's own choice of signs would show
+    return tf.cast(tf.reshape(q if rows >= columns else tf.transpose(q), shape), dtype)
+
+
 NAMED: dict[str, Initializer] = {
     "zeros": zeros,
     "ones": ones,
     "normal": normal(),
     "uniform": uniform(),
+    "orthogonal": orthogonal,
     # Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998.
     "glorot_uniform": _variance_scaling(1.0, "fan_avg", "uniform"),
     "glorot_normal": _variance_scaling(1.0, "fan_avg", "normal"),

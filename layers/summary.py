@@ -18,6 +18,7 @@ class Row:
 
     ``output_shape`` has ``None`` for the batch; a layer with several outputs has a tuple of them.
     ``parameters`` counts the values in all variables, ``trainable`` those an optimizer changes.
+    What an optimizer remembers that a layer holds for itself counts among its ``parameters``.
     ``dtype`` is what the layer computes in.
     """
 
@@ -52,9 +53,11 @@ def summarize(model: Layer) -> list[Row]:
 
 
 def _own_variables(layer: Layer) -> list[tf.Variable]:
-    below = walk(layer, into=lambda module: not isinstance(module, Layer))
-    unique = {id(item): item for _, item in below if isinstance(item, tf.Variable)}
-    return list(unique.values())
+    held = walk(layer, into=lambda module: not isinstance(module, Layer))
+    # An optimizer inside a layer holds the variables of the layers below too.
+    below = {id(v) for _, child in layer.children() for v in child.named_variables().values()}
+    unique = {id(item): item for _, item in held if isinstance(item, tf.Variable)}
+    return [variable for key, variable in unique.items() if key not in below]
 
 
 def _shape(spec: Any) -> tuple[Any, ...]:

@@ -97,8 +97,9 @@ def assemble(config: DictConfig) -> Assembly:
         inputs = tf.TensorSpec(feed.element_spec.shape, tf.float32)
         output = _build(model, inputs, config.seed)
         task.check(model, output, source.name, source.classes)
+        check_layers(model, trainer_config.batch_size, trainer_config.accumulate)
+        optimizer.build(layers.outer_variables(model))
         trainable = {path: v for path, v in model.named_variables().items() if v.trainable}
-        optimizer.build(trainable)
         average = (
             WeightAverage(trainer_config.average, trainable) if trainer_config.average else None
         )
@@ -175,6 +176,21 @@ def check_batch(batch: int, replicas: int, accumulate: int) -> None:
             f"trainer.batch_size={batch} cannot be divided by {replicas} replicas x "
             f"trainer.accumulate={accumulate}; use {near}."
         )
+
+
+def check_layers(model: layers.Layer, batch: int, accumulate: int) -> None:
+    """Raise ``ConfigError`` where a layer cannot do with how the examples come to it."""
+    for layer in layers.layers_of(model):
+        if isinstance(layer, layers.Stateful) and layer.batch != batch:
+            raise ConfigError(
+                f"model: {layer.label} carries the state of batch={layer.batch} rows, but "
+                f"trainer.batch_size={batch}; write batch: ${{trainer.batch_size}}"
+            )
+        if layer.trains_itself and accumulate > 1:
+            raise ConfigError(
+                f"trainer.accumulate={accumulate}: {layer.label} trains itself and would learn "
+                "from each microbatch by itself; use trainer.accumulate=1"
+            )
 
 
 def _make(config: DictConfig, key: str, path: str | None = None) -> Any:

@@ -212,6 +212,8 @@ def _valid_names(key: str) -> list[str]:
         return sources.literal_words("layers.initializers.NAMED")
     if key == "padding":
         return sources.literal_words("layers.windows.PADDINGS")
+    if key == "loss":
+        return sources.literal_words("layers.losses.NAMED")
     return _DTYPES if key in ("compute_dtype", "param_dtype") else []
 
 

@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from layers.base import Layer, build
 from layers.context import training_step
+from layers.roles import outer_variables
 
 SEED = 7
+CLASSES = 3
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Case:
         layer: the class.
         arguments: of its constructor, as a config would have them: a layer inside is a mapping
             with a ``_target_``.
-        inputs: spec of its input; the first dimension is the batch.
+        inputs: spec of its input; the first dimension is the batch. ``more``: specs, or nests of
+            them, of further inputs.
         variables: how many variables it has, state included.
         state: whether training changes variables that are not trainable.
         random: whether it draws random numbers in training.
         integers_below: bound of the examples, where the input's dtype is an integer.
+        labels: whether training needs the step's labels; they are integers below ``CLASSES``.
     """
 
     layer: type[Layer]
@@ -40,6 +44,8 @@ class Case:
     state: bool = False
     random: bool = False
     integers_below: int = 256
+    labels: bool = False
+    more: tuple[Any, ...] = ()
     label: str = field(default="")
 
     def __str__(self) -> str:
@@ -53,17 +59,27 @@ class Case:
     def built(self, seed: int = 0) -> Layer:
         """A new layer, built for ``inputs``."""
         layer = self.make()
-        build(layer, self.inputs, seed=seed)
+        build(layer, *self.specs, seed=seed)
         return layer
 
-    def examples(self, batch: int, seed: int = 0) -> tf.Tensor:
-        """A batch of inputs, the same for the same ``seed``."""
-        shape = [batch, *self.inputs.shape.as_list()[1:]]
+    @property
+    def specs(self) -> tuple[Any, ...]:
+        """Of all inputs."""
+        return (self.inputs, *self.more)
+
+    def examples(self, batch: int, seed: int = 0) -> tuple[Any, ...]:
+        """A batch of all inputs, the same for the same ``seed``."""
         random = np.random.default_rng(seed)
-        dtype = self.inputs.dtype.as_numpy_dtype
-        if self.inputs.dtype.is_integer:
-            return tf.constant(random.integers(self.integers_below, size=shape).astype(dtype))
-        return tf.constant(random.normal(size=shape).astype(dtype))
+
+        def draw(spec: tf.TensorSpec) -> tf.Tensor:
+            shape, dtype = [batch, *spec.shape.as_list()[1:]], spec.dtype.as_numpy_dtype
+            if spec.dtype == tf.bool:
+                return tf.constant(random.random(shape) < 0.7)
+            if spec.dtype.is_integer:
+                return tf.constant(random.integers(self.integers_below, size=shape).astype(dtype))
+            return tf.constant(random.normal(size=shape).astype(dtype))
+
+        return tf.nest.map_structure(draw, self.specs)
 
 
 def _short(value: Any) -> str:
@@ -105,9 +121,12 @@ def mirrored(replicas: int) -> tf.distribute.Strategy:
 
 
 @contextmanager
-def step(number: int | tf.Tensor = 0, replica: int | tf.Tensor = 0) -> Iterator[None]:
-    """Training step ``number``."""
-    with training_step(seed=SEED, step=number, replica=replica):
+def step(
+    xs: Any, number: int | tf.Tensor = 0, replica: int | tf.Tensor = 0, first: int | tf.Tensor = 0
+) -> Iterator[None]:
+    """Training step ``number``, given ``xs``, the rows of the global batch from ``first`` on."""
+    labels = (first + tf.range(tf.shape(tf.nest.flatten(xs)[0])[0])) % CLASSES
+    with training_step(seed=SEED, step=number, replica=replica, labels=labels, global_batch=4):
         yield
 
 
@@ -122,11 +141,6 @@ def assign(layer: Layer, given: Mapping[str, np.ndarray]) -> None:
         variable.assign(given[path])
 
 
-def trainable(layer: Layer) -> dict[str, tf.Variable]:
-    """The trainable variables by path."""
-    return {path: v for path, v in layer.named_variables().items() if v.trainable}
-
-
 def objective(y: Any) -> tf.Tensor:
     """A float32 loss for each example ``[batch]``, to which every value of the output matters."""
     total = 0.0
@@ -139,12 +153,12 @@ def objective(y: Any) -> tf.Tensor:
     return total
 
 
-def gradients_of(layer: Layer, x: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor]]:
+def gradients_of(layer: Layer, xs: tuple[Any, ...]) -> tuple[Any, dict[str, tf.Tensor]]:
     """Output and gradients, by path, of a forward and backward pass in training."""
-    weights = trainable(layer)
-    with step(), tf.GradientTape(watch_accessed_variables=False) as tape:
+    weights = outer_variables(layer)
+    with step(xs), tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(list(weights.values()))
-        y = layer(x, training=True)
+        y = layer(*xs, training=True)
         loss = tf.reduce_sum(objective(y))
     return y, dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from layers.base import Layer, build, set_precision
+from layers.roles import outer_variables
 from layers.testing.case import (
     Case,
     assert_close,
@@ -18,10 +19,10 @@ from layers.testing.case import (
     gradients_of,
     mirrored,
     step,
-    trainable,
     values,
 )
 from layers.testing.replicas import check_replicas_draw_apart, check_replicas_train_alike
+from layers.tree import walk
 
 
 def check_variables_are_all_found(case: Case) -> None:
@@ -42,7 +43,8 @@ def assert_variables_are_all_found(case: Case, layer: Layer) -> None:
     assert len(named) == case.variables, f"{len(named)} variables, {case.variables} declared"
     state = [path for path, variable in named.items() if not variable.trainable]
     assert bool(state) == case.state, f"state declared: {case.state}, found: {state}"
-    for path, variable in named.items():
+    own = walk(layer, into=lambda module: isinstance(module, Layer))
+    for path, variable in [(p, v) for p, v in own if isinstance(v, tf.Variable)]:
         name = variable.name.rpartition("/")[2].split(":")[0]
         assert path.rpartition("/")[2] == name, f"{name!r} is held in the attribute {path!r}"
 
@@ -50,15 +52,15 @@ def assert_variables_are_all_found(case: Case, layer: Layer) -> None:
 def check_built_on_first_call_equals_built_explicitly(case: Case) -> None:
     """The same variables and initial values, also when replicas or a tf.function call first."""
     expected = values(case.built())
-    weights = set(trainable(case.built()))
-    x = case.examples(2)
+    weights = set(outer_variables(case.built()))
+    xs = case.examples(2)
 
     def first_call(where: str, wrap: Callable[..., Any], training: bool = False) -> Layer:
         layer = case.make()
 
         def call() -> Any:
-            with step():
-                return layer(x, training=training)
+            with step(xs):
+                return layer(*xs, training=training)
 
         wrap(call)
         found = values(layer)
@@ -107,17 +109,17 @@ def check_traced_equals_eager_at_all_batch_sizes(case: Case) -> None:
 
     for training in (False, True):
 
-        def call(x: tf.Tensor, training: bool = training) -> Any:
-            with step():
-                return layer(x, training=training)
+        def call(*xs: Any, training: bool = training) -> Any:
+            with step(xs):
+                return layer(*xs, training=training)
 
-        traced = tf.function(call, input_signature=[case.inputs], autograph=False)
+        traced = tf.function(call, input_signature=case.specs, autograph=False)
         for batch in (3, 1, 0):
-            x = case.examples(batch)
+            xs = case.examples(batch)
             results = []
             for run in (call, traced):
                 assign(layer, start)
-                results.append((run(x), values(layer)))
+                results.append((run(*xs), values(layer)))
             (eager, eager_values), (graph, graph_values) = results
             what = f"batch of {batch}, training={training}"
             assert_close(graph, eager, 1e-6, f"output, {what}")
@@ -146,9 +148,8 @@ def check_saved_and_restored_exactly(case: Case) -> None:
     """From one replica to two and back, on each replica; nothing is missing or left over."""
     source = case.built(seed=1)
     random = np.random.default_rng(0)
-    assign(
-        source, {p: random.uniform(0.5, 2, v.shape) for p, v in source.named_variables().items()}
-    )
+    named = source.named_variables().items()
+    assign(source, {p: random.uniform(1, 4, v.shape).astype(v.dtype.name) for p, v in named})
     expected = values(source)
     strategy = mirrored(2)
     with strategy.scope():
@@ -168,28 +169,28 @@ def check_saved_and_restored_exactly(case: Case) -> None:
 def check_evaluation_is_pure(case: Case) -> None:
     """It repeats, leaves every variable alone and needs no training step; training may not."""
     layer = case.built()
-    x = case.examples(4)
+    xs = case.examples(4)
     start = values(layer)
-    first, second = layer(x), layer(x)
+    first, second = layer(*xs), layer(*xs)
     assert_close(second, first, 0, "evaluated twice")
     assert_close(values(layer), start, 0, "variables after evaluation")
-    if not case.random:
-        layer(x, training=True)  # without a training step: nothing random is drawn
+    if case.random or case.labels:
+        with step(xs):
+            layer(*xs, training=True)
     else:
-        with step():
-            layer(x, training=True)
+        layer(*xs, training=True)  # needs no training step
     changed = any(not np.array_equal(start[p], v) for p, v in values(layer).items())
     assert changed == case.state, f"state declared: {case.state}, changed by training: {changed}"
 
 
 def check_randomness_is_keyed(case: Case) -> None:
     """The same step repeats its random numbers, another step, replica or seed draws others."""
-    x = case.examples(16)
+    xs = case.examples(16)
 
     def output(number: int, replica: int) -> Any:
         layer = case.built()
-        with step(number, replica):
-            return layer(x, training=True)
+        with step(xs, number, replica):
+            return layer(*xs, training=True)
 
     first = output(0, 0)
     assert_close(output(0, 0), first, 0, "the same step again")
@@ -205,14 +206,14 @@ def check_exported_model_serves_any_batch_size(case: Case) -> None:
     serving = tf.Module()
     serving.model = layer
     serving.predict = tf.function(
-        lambda x: layer(x, training=False), input_signature=[case.inputs], autograph=False
+        lambda *xs: layer(*xs, training=False), input_signature=case.specs, autograph=False
     )
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(serving, folder)
         loaded = tf.saved_model.load(folder)
         for batch in (2, 5):
-            x = case.examples(batch)
-            assert_close(loaded.predict(x), layer(x), 1e-6, f"a batch of {batch}")
+            xs = case.examples(batch)
+            assert_close(loaded.predict(*xs), layer(*xs), 1e-6, f"a batch of {batch}")
 
 
 def check_made_from_a_config(case: Case) -> None:
@@ -221,7 +222,7 @@ def check_made_from_a_config(case: Case) -> None:
 
     target = f"{case.layer.__module__}.{case.layer.__qualname__}"
     layer = instantiate({"_target_": target, **case.arguments})
-    build(layer, case.inputs)
+    build(layer, *case.specs)
     assert_variables_are_all_found(case, layer)
     assert_close(values(layer), values(case.built()), 0, "initial values")
 
@@ -230,8 +231,8 @@ def check_copies_are_independent(case: Case) -> None:
     """``copy.deepcopy`` computes the same and shares no variable."""
     layer = case.built(seed=1)
     twin = copy.deepcopy(layer)
-    x = case.examples(3)
-    assert_close(twin(x), layer(x), 0, "output of the copy")
+    xs = case.examples(3)
+    assert_close(twin(*xs), layer(*xs), 0, "output of the copy")
     before = values(layer)
     assign(twin, {path: value + 1 for path, value in values(twin).items()})
     assert_close(values(layer), before, 0, "the original after the copy was changed")
@@ -242,15 +243,15 @@ def check_computes_in_bfloat16(case: Case) -> None:
     """With that policy outputs are bfloat16 and near float32's; variables stay float32."""
     exact, layer = case.built(seed=1), case.make()
     set_precision(layer, "bfloat16")
-    build(layer, case.inputs, seed=1)
+    build(layer, *case.specs, seed=1)
     assert_close(values(layer), values(exact), 0, "initial values")
-    x = case.examples(4)
-    for y, expected in zip(tf.nest.flatten(layer(x)), tf.nest.flatten(exact(x)), strict=True):
+    xs = case.examples(4)
+    for y, expected in zip(tf.nest.flatten(layer(*xs)), tf.nest.flatten(exact(*xs)), strict=True):
         casts = expected.dtype.is_floating and layer.compute_dtype == "bfloat16"
         # Layers that only move values keep the dtype of what they are given.
         assert y.dtype in (tf.bfloat16, case.inputs.dtype) if casts else True, y.dtype
         assert_close(tf.cast(y, tf.float32), tf.cast(expected, tf.float32), 0.05, "output")
-    _, gradients = gradients_of(layer, x)
+    _, gradients = gradients_of(layer, xs)
     for path, gradient in gradients.items():
         assert gradient.dtype == tf.float32, f"the gradient of {path} is {gradient.dtype}"
         assert np.isfinite(gradient.numpy()).all(), f"the gradient of {path} is not finite"
@@ -260,12 +261,14 @@ def check_xla_equals_graph(case: Case) -> None:
     """Compiled by XLA: outputs, gradients and state are the same to rounding."""
     layer = case.built(seed=1)
     start = values(layer)
-    x = case.examples(4)
+    xs = case.examples(4)
     results = []
     for compiled in (False, True):
         assign(layer, start)
-        run = tf.function(lambda x: gradients_of(layer, x), jit_compile=compiled, autograph=False)
-        results.append((run(x), values(layer)))
+        run = tf.function(
+            lambda *xs: gradients_of(layer, xs), jit_compile=compiled, autograph=False
+        )
+        results.append((run(*xs), values(layer)))
     assert_close(results[1], results[0], 1e-5, "compiled by XLA")
 
 
@@ -296,12 +299,14 @@ def conformance(
     state: bool = False,
     random: bool = False,
     integers_below: int = 256,
+    labels: bool = False,
+    more: tuple[Any, ...] = (),
 ) -> None:
     """Run every check on a layer; see ``Case`` for the arguments.
 
     Raises ``AssertionError`` that names the first check that fails.
     """
-    case = Case(layer, arguments, inputs, variables, state, random, integers_below)
+    case = Case(layer, arguments, inputs, variables, state, random, integers_below, labels, more)
     for check in CHECKS:
         try:
             check(case)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from layers.base import build
-from layers.testing.case import Case, assert_close, mirrored, objective, step, trainable, values
+from layers.roles import outer_variables
+from layers.testing.case import Case, assert_close, mirrored, objective, step, values
 
 _BATCH = 4
 # How each of three batches of four is divided: evenly, unevenly, all to the first.
@@ -32,16 +34,20 @@ def _train(
     strategy = mirrored(replicas)
     with strategy.scope():
         layer = case.make()
-        build(layer, case.inputs)
-    weights = list(trainable(layer).values())
+        build(layer, *case.specs)
+    weights = list(outer_variables(layer).values())
 
-    def replica_step(batch: tf.Tensor, bounds: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    def replica_step(batch: Any, bounds: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         replica = context.replica_id_in_sync_group
-        x = batch[bounds[replica] : bounds[replica + 1]]
-        with step(number, replica), tf.GradientTape(watch_accessed_variables=False) as tape:
+        first, end = bounds[replica], bounds[replica + 1]
+        xs = tf.nest.map_structure(lambda part: part[first:end], batch)
+        with (
+            step(xs, number, replica, first),
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+        ):
             tape.watch(weights)
-            loss = tf.reduce_sum(objective(layer(x, training=True))) / _BATCH
+            loss = tf.reduce_sum(objective(layer(*xs, training=True))) / _BATCH
         gradients = tape.gradient(loss, weights)
         gradients, loss = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, loss])
         for weight, gradient in zip(weights, gradients, strict=True):
@@ -49,7 +55,7 @@ def _train(
         return loss
 
     @tf.function(autograph=False)
-    def train(batch: tf.Tensor, bounds: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    def train(batch: Any, bounds: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         return strategy.run(replica_step, args=(batch, bounds, number))
 
     losses = []
@@ -73,14 +79,14 @@ def check_replicas_draw_apart(case: Case) -> None:
     strategy = mirrored(2)
     with strategy.scope():
         layer = case.make()
-        build(layer, case.inputs)
-    x = case.examples(16)
+        build(layer, *case.specs)
+    xs = case.examples(16)
 
     def replica_step() -> tf.Tensor:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        with step(0, replica):
+        with step(xs, 0, replica):
             return tf.concat(
-                [tf.reshape(y, [-1]) for y in tf.nest.flatten(layer(x, training=True))], 0
+                [tf.reshape(y, [-1]) for y in tf.nest.flatten(layer(*xs, training=True))], 0
             )
 
     run = tf.function(lambda: strategy.run(replica_step), autograph=False)

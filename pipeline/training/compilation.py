@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers import Layer
+from layers import Layer, outer_variables
 from pipeline.errors import ConfigError
 
 # On CPU, XLA runs these several times slower than TensorFlow's own kernels.
@@ -41,7 +41,8 @@ def choose(
             "trainer.compile=loop: XLA compiles the whole loop for one replica only, and there "
             f"are {replicas}; use auto, gradients or off"
         )
-    if requested == "gradients" and replicas > 1 and any(not v.trainable for v in model.variables):
+    assigns = len(outer_variables(model)) < len(model.variables)
+    if requested == "gradients" and replicas > 1 and assigns:
         raise ConfigError(
             "trainer.compile=gradients: the model assigns state in its forward pass (BatchNorm, "
             f"for one), which XLA cannot do on {replicas} replicas; use auto or off"

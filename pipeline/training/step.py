@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers import Layer, training_step
+from layers import Layer, carrying, outer_variables, published_metrics, training_step
 from pipeline.data.feed import ResidentFeed
 from pipeline.training.average import WeightAverage
 from pipeline.training.optimizers import Optimizer
@@ -55,9 +55,11 @@ class TrainingStep:
         self.accumulate = accumulate
         self.average = average
         self.compiled = compiled
-        self.trainable = {path: v for path, v in model.named_variables().items() if v.trainable}
+        self.trainable = outer_variables(model)
+        self.published = published_metrics(model)
+        self.carrying = carrying(model)
         self._compiled_backward: dict[tuple[int, int], Any] = {}
-        self.columns = (*task.metrics, "gradient_norm", "learning_rate")
+        self.columns = (*task.metrics, *self.published, "gradient_norm", "learning_rate")
 
     def __call__(
         self, step: tf.Tensor, order: tf.Tensor, position: tf.Tensor, inputs: Any, labels: Any
@@ -69,11 +71,13 @@ class TrainingStep:
         """
         context = tf.distribute.get_replica_context()
         replica = context.replica_id_in_sync_group
+        self._begin_epoch(position)
         indices = self.feed.training_indices(order, position, replica)
         gradients, sums = self._microbatches(step, replica, indices, inputs, labels)
         gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
 
-        norm = tf.linalg.global_norm(gradients)
+        # A model whose every layer trains itself leaves nothing to this optimizer.
+        norm = tf.linalg.global_norm(gradients) if gradients else tf.zeros([])
         if self.clip_norm is not None:
             # Not clip_by_global_norm: it would turn a norm that is not finite into zeros or NaN
             # silently, where the row's norm must show it.
@@ -86,12 +90,23 @@ class TrainingStep:
         rate = tf.cast(self.optimizer.learning_rate * scale, tf.float32)
         return tf.concat([sums, [norm, rate]], 0)
 
+    def _begin_epoch(self, position: tf.Tensor) -> None:
+        """Before the first step of an epoch, layers forget what they carry between batches."""
+
+        def forget() -> tf.Tensor:
+            for layer in self.carrying:
+                layer.reset()
+            return tf.constant(True)
+
+        if self.carrying:
+            tf.cond(tf.equal(position, 0), forget, lambda: tf.constant(False))
+
     def _microbatches(
         self, step: tf.Tensor, replica: Any, indices: tf.Tensor, inputs: Any, labels: Any
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Gradients of ``sum(loss) / global batch`` and the metrics' sums, over this replica."""
         gradients: list[tf.Tensor] = []
-        sums = tf.zeros([len(self.task.metrics)])
+        sums = tf.zeros([len(self.task.metrics) + len(self.published)])
         # Unrolled: BatchNorm reduces over the replicas, which no loop inside a replica allows.
         for number, part in enumerate(tf.split(indices, self.accumulate)):
             # One microbatch after the other, so that only one is in memory.
@@ -119,7 +134,16 @@ class TrainingStep:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         variables = list(self.trainable.values())
         with (
-            training_step(seed=self.seed, step=step, replica=replica, microbatch=microbatch),
+            training_step(
+                seed=self.seed,
+                step=step,
+                replica=replica,
+                microbatch=microbatch,
+                microbatches=self.accumulate,
+                labels=y,
+                global_batch=self.feed.batch,
+                scale=self.factor(step),
+            ) as context,
             tf.GradientTape(watch_accessed_variables=False) as tape,
         ):
             tape.watch(variables)
@@ -131,5 +155,6 @@ class TrainingStep:
             tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
             for g, v in zip(gradients, variables, strict=True)
         ]
-        sums = tf.stack([tf.reduce_sum(m) for m in self.task.measure(logits, y, loss)])
-        return dense, sums
+        sums = [tf.reduce_sum(m) for m in self.task.measure(logits, y, loss)]
+        sums += [context.published.get(name, tf.zeros([])) for name in self.published]
+        return dense, tf.stack(sums)

@@ -163,7 +163,7 @@ def test_help_shows_groups_and_examples(command) -> None:
     code, out, err = command("--help")
     assert (code, err) == (0, "")
     assert out.startswith("What is printed where")  # the verb's own docstring
-    assert "   model      = cnn, mlp\n" in out
+    assert "   model      = cnn, gru, local, mlp\n" in out
     assert "  +experiment = digits, digits_cnn" in out
     assert out.count("python -m pipeline.train") == 6
 

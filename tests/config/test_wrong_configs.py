@@ -54,7 +54,7 @@ OVERRIDES: list[tuple[str, str]] = [
     ("+experiment=digits +experiment=digits_cnn", "choose one experiment"),
     ("+trainer.batch_size=3", "+trainer.batch_size=…: it is there already; leave the plus out"),
     ("trainer=5", "trainer=5: '5' is not an option of trainer. Valid: default."),
-    ("model=null", "model=null: 'null' is not an option of model. Valid: cnn, mlp."),
+    ("model=null", "model=null: 'null' is not an option of model. Valid: cnn, gru, local, mlp."),
     ("foo", "'foo' is not an override; write key=value, such as seed=1"),
     ("=3", "'=3' has no key; write key=value"),
     ("seed=a=b", "'seed=a=b' cannot be read"),

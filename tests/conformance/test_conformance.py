@@ -16,6 +16,7 @@ from layers.testing import CHECKS, Case
 
 IMAGE = tf.TensorSpec([None, 6, 5, 4])
 ROWS = tf.TensorSpec([None, 5])
+STATE = tf.TensorSpec([None, 3])
 SERIES = tf.TensorSpec([None, 3, 4])
 TOKENS = tf.TensorSpec([None, 6], tf.int32)
 
@@ -59,6 +60,59 @@ CASES = [
     Case(layers.LayerNorm, {}, SERIES, variables=2),
     Case(layers.LayerNorm, {"axis": [1, 3]}, IMAGE, variables=2),
     Case(layers.Embedding, {"vocabulary": 5, "units": 3}, TOKENS, variables=1, integers_below=5),
+    *(
+        Case(cell, {"units": 3}, ROWS, variables=3, more=(state,))
+        for cell, state in (
+            (layers.RNNCell, STATE),
+            (layers.GRUCell, STATE),
+            (layers.LSTMCell, (STATE, STATE)),
+        )
+    ),
+    Case(layers.Recurrent, {"cell": target("GRUCell", units=3)}, SERIES, variables=3),
+    Case(
+        layers.Recurrent,
+        {"cell": target("LSTMCell", units=3), "return_sequences": True, "reverse": True},
+        tf.TensorSpec([None, 18, 4]),  # too long to be unrolled
+        variables=3,
+    ),
+    Case(
+        layers.Stateful,
+        {"cell": target("LSTMCell", units=3), "batch": 16},
+        SERIES,
+        variables=5,
+        state=True,
+    ),
+    Case(
+        layers.Stateful,
+        {"cell": target("GRUCell", units=3), "batch": 16, "return_sequences": True},
+        SERIES,
+        variables=4,
+        state=True,
+    ),
+    Case(
+        layers.SelfTraining,
+        {
+            "layer": target("Dense", units=4, activation="tanh"),
+            "head": target("Dense", units=3),
+            "optimizer": {"_target_": "pipeline.training.optimizers.Adam"},
+        },
+        ROWS,
+        variables=13,  # four weights, two slots for each, a count of updates
+        state=True,
+        labels=True,
+    ),
+    Case(
+        layers.SelfTraining,
+        {
+            "layer": target("Dense", units=3),
+            "optimizer": {"_target_": "pipeline.training.optimizers.SGD"},
+            "clip_norm": 0.1,
+        },
+        ROWS,
+        variables=3,
+        state=True,
+        labels=True,
+    ),
     Case(
         layers.Stack,
         {"layers": {"hidden": target("Dense", units=4), "out": target("Dense", units=2)}},
@@ -101,7 +155,7 @@ def test_layer(case: Case, check: Callable[[Case], None]) -> None:
 
 def test_every_public_layer_is_in_the_table() -> None:
     public = {name for name in layers.__all__ if _is_layer(getattr(layers, name))}
-    assert public - {case.layer.__name__ for case in CASES} == {"Layer"}
+    assert public - {case.layer.__name__ for case in CASES} == {"Layer", "Cell"}
 
 
 def _is_layer(thing: object) -> bool:

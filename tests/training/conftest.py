@@ -64,7 +64,7 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
             layers.build(net, tf.TensorSpec([None, 6, 6, 1], tf.float32), seed=seed)
             trainable = {k: v for k, v in net.named_variables().items() if v.trainable}
             chosen = optimizer()
-            chosen.build(trainable)
+            chosen.build(layers.outer_variables(net))
             average = WeightAverage(decay, trainable) if decay else None
         return Trainer(
             strategy=strategy,
