@@ -24,6 +24,12 @@ def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 WITHOUT_TENSORFLOW = {"config", "tracking", "docs", "test_architecture.py"}
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What is exhaustive is slow as well, so that ``-m "not slow"`` leaves it out."""
+    if item.get_closest_marker("exhaustive"):
+        item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Four logical CPU devices, made before any test computes: later they cannot be added."""
     folders = {item.path.relative_to(TESTS).parts[0] for item in session.items}

@@ -142,9 +142,11 @@ def _runs() -> Iterator[Any]:
     seen: set[type] = set()
     for case in CASES:
         for check in CHECKS:
-            slow = case.layer in seen and check.__name__ in HEAVY
+            marks = []
+            if check.__name__ in HEAVY:
+                marks = [pytest.mark.exhaustive if case.layer in seen else pytest.mark.slow]
             name = f"{case}-{check.__name__.removeprefix('check_')}"
-            yield pytest.param(case, check, id=name, marks=[pytest.mark.slow] if slow else [])
+            yield pytest.param(case, check, id=name, marks=marks)
         seen.add(case.layer)
 
 

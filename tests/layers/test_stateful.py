@@ -120,6 +120,7 @@ def _carry(strategy: Any, bounds: list[int], microbatches: int = 1) -> tuple[Any
         (4, [0, 2, 4, 6, 8], 2),
     ],
 )
+@pytest.mark.exhaustive
 def test_replicas_and_microbatches_carry_what_one_would(
     strategy_of: Callable[[int], Any], replicas: int, bounds: list[int], microbatches: int
 ) -> None:

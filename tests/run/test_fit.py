@@ -113,6 +113,7 @@ def test_exported_model_predicts_what_our_evaluation_counts(result, store) -> No
     assert accuracy == pytest.approx(result.metrics["test/accuracy"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_same_config_again_is_bit_identical(result, fit, store) -> None:
     again = fit(*SHORT)
     assert again.metrics == result.metrics
@@ -233,7 +234,7 @@ def test_early_stopping_ends_the_run_before_its_duration(fit) -> None:
     assert found.reason == "early_stopping"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "options",
     [
