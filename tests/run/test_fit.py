@@ -195,7 +195,7 @@ def test_wrong_number_of_classes_names_the_layer(fit) -> None:
         fit(*SHORT, "model.layers.logits.units=7", "tracking=off")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_longer_duration_extends_a_finished_run_as_if_it_had_been_one(fit, store) -> None:
     """With a constant rate: a schedule would stretch over the longer run."""
     constant = (*SHORT[::2], "schedule=constant")

@@ -30,7 +30,7 @@ def _digests(store: Any, run_id: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("overrides", [LOCAL, CARRIED], ids=["local", "carried"])
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_resumed_run_ends_as_the_uninterrupted_one(fit, store, overrides: tuple[str, ...]) -> None:
     """Stopped at step 40, in the middle of an epoch of 18 steps."""
     constant = (*overrides, "schedule=constant", "trainer.evaluate_every=20 steps")
@@ -44,7 +44,7 @@ def test_resumed_run_ends_as_the_uninterrupted_one(fit, store, overrides: tuple[
         assert ends[0] == ends[1]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_local_scores_reach_the_run_and_the_export_answers_alike(fit, store) -> None:
     import mlflow
 
@@ -71,18 +71,18 @@ def test_local_scores_reach_the_run_and_the_export_answers_alike(fit, store) -> 
     assert accuracy == pytest.approx(result.metrics["test/accuracy"], abs=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_local_learning_scores_what_its_experiment_says(fit) -> None:
     assert fit(*LOCAL, "tracking=off").metrics["test/accuracy"] >= 0.96
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_gru_reads_digits_row_by_row(fit) -> None:
     result = fit("+experiment=digits", "model=gru", "tracking=off")
     assert result.metrics["test/accuracy"] >= 0.96
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("overrides", [LOCAL, CARRIED], ids=["local", "carried"])
 def test_replicas_train_alike(fit, store, overrides: tuple[str, ...]) -> None:
     short = (*overrides, "trainer.duration=40 steps")
@@ -90,7 +90,7 @@ def test_replicas_train_alike(fit, store, overrides: tuple[str, ...]) -> None:
     assert two.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_mixed_stack_trains_its_head_with_the_outer_optimizer(fit) -> None:
     result = fit(*MIXED, "trainer.duration=6 epochs", "trainer.clip_norm=1.0", "tracking=off")
     assert result.metrics["val/accuracy"] > 0.8

@@ -155,7 +155,7 @@ def test_an_empty_store_has_no_latest_run(config: Tracking) -> None:
         tracking.open_store(config).latest()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_eight_processes_at_once_make_one_store(tmp_path: Path) -> None:
     code = (
         "import sys\n"

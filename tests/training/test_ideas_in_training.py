@@ -42,7 +42,7 @@ def _mixed() -> Any:
 
 
 MODELS = {"carrying": _carrying, "local": _local, "mixed": _mixed}
-NAMES = ["carrying", "local", pytest.param("mixed", marks=pytest.mark.slow)]
+NAMES = ["carrying", "local", pytest.param("mixed", marks=pytest.mark.exhaustive)]
 
 
 def _values(trainer: Any) -> dict[str, np.ndarray]:
@@ -50,7 +50,7 @@ def _values(trainer: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_replicas_give_the_training_of_one(make_trainer, name: str) -> None:
     one, two = (make_trainer(replicas, model=MODELS[name]) for replicas in (1, 2))
     np.testing.assert_allclose(two.train(12), one.train(12), rtol=1e-3, atol=1e-5)
@@ -68,7 +68,7 @@ def test_compiled_training_equals_plain(make_trainer, name: str, mode: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_evaluation_between_steps_changes_no_bit_of_training(make_trainer, name: str) -> None:
     plain, evaluated = (make_trainer(1, model=MODELS[name]) for _ in range(2))
     rows = plain.train(8)
@@ -82,7 +82,7 @@ def test_evaluation_between_steps_changes_no_bit_of_training(make_trainer, name:
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_carried_state_is_forgotten_when_an_epoch_begins(make_trainer, replicas: int) -> None:
     """100 examples are 6 steps of 16. With a learning rate of zero the state alone moves."""
     import tensorflow as tf
@@ -138,7 +138,7 @@ def test_local_scores_are_columns_and_learning_lowers_the_losses(make_trainer) -
     assert not rows["gradient_norm"].any()  # nothing is left to the outer optimizer
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_clipping_and_the_outer_optimizer_see_the_head_of_a_mixed_stack_only(make_trainer) -> None:
     from pipeline.training.optimizers import SGD
 
