@@ -16,6 +16,8 @@ from omegaconf import DictConfig
 from pipeline import cli
 from pipeline.errors import ConfigError, StoreError, TrainingError
 
+pytestmark = pytest.mark.slow  # whole runs or processes; the quick tier has their parts
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -145,6 +145,8 @@ def _runs() -> Iterator[Any]:
             marks = []
             if check.__name__ in HEAVY:
                 marks = [pytest.mark.exhaustive if case.layer in seen else pytest.mark.slow]
+            elif case.layer in seen:
+                marks = [pytest.mark.slow]
             name = f"{case}-{check.__name__.removeprefix('check_')}"
             yield pytest.param(case, check, id=name, marks=marks)
         seen.add(case.layer)

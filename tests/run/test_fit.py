@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # whole runs or processes; the quick tier has their parts
+
 SHORT = ("+experiment=digits", "trainer.duration=4 epochs", "model.layers.hidden.units=32")
 
 

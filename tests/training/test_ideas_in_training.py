@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # whole runs or processes; the quick tier has their parts
+
 
 def _carrying() -> Any:
     import layers
