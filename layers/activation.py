@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from layers import activations
-from layers.base import Layer
+from layers.core.base import Layer
 
 
 class Activation(Layer):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from layers.errors import LayerError, did_you_mean
+from layers.core.errors import LayerError, did_you_mean
 
 
 def linear(x: tf.Tensor) -> tf.Tensor:

@@ -8,11 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from layers import activations, initializers
-from layers.arguments import choice, sizes, whole
-from layers.base import Layer
-from layers.errors import LayerError
-from layers.specs import describe
-from layers.windows import PADDINGS, check_fit, with_any_batch
+from layers.core.arguments import choice, sizes, whole
+from layers.core.base import Layer
+from layers.core.errors import LayerError
+from layers.core.specs import describe
+from layers.core.windows import PADDINGS, check_fit, with_any_batch
 
 
 class Conv2D(Layer):

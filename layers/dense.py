@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from layers import activations, initializers
-from layers.arguments import whole
-from layers.base import Layer
+from layers.core.arguments import whole
+from layers.core.base import Layer
 
 
 class Dense(Layer):

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.arguments import number
-from layers.base import Layer
+from layers.core.arguments import number
+from layers.core.base import Layer
 
 
 class Dropout(Layer):

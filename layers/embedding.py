@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from layers import initializers
-from layers.arguments import whole
-from layers.base import Layer
-from layers.errors import LayerError
-from layers.specs import describe
+from layers.core.arguments import whole
+from layers.core.base import Layer
+from layers.core.errors import LayerError
+from layers.core.specs import describe
 
 
 class Embedding(Layer):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from layers.errors import LayerError, did_you_mean
+from layers.core.errors import LayerError, did_you_mean
 
 Initializer = Callable[[Sequence[int], str, tf.Tensor], tf.Tensor]
 

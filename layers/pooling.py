@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.arguments import choice, sizes
-from layers.base import Layer
-from layers.windows import PADDINGS, check_fit
+from layers.core.arguments import choice, sizes
+from layers.core.base import Layer
+from layers.core.windows import PADDINGS, check_fit
 
 
 class MaxPool2D(Layer):

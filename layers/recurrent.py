@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow as tf
 
 from layers import activations, initializers
-from layers.arguments import layer_in, whole
-from layers.base import Layer
-from layers.errors import LayerError
-from layers.specs import describe
+from layers.core.arguments import layer_in, whole
+from layers.core.base import Layer
+from layers.core.errors import LayerError
+from layers.core.specs import describe
 
 # Sequences up to this length become one piece of graph, which trains faster than a loop; longer
 # ones would take long to trace and compile.

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from layers import losses
-from layers.arguments import layer_in, number
-from layers.base import Layer
-from layers.context import StepContext, step_context
-from layers.errors import LayerError
-from layers.roles import outer_variables
-from layers.tree import join
+from layers.core.arguments import layer_in, number
+from layers.core.base import Layer
+from layers.core.context import StepContext, step_context
+from layers.core.errors import LayerError
+from layers.core.roles import outer_variables
+from layers.core.tree import join
 
 
 class LocalOptimizer(Protocol):

@@ -7,11 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.arguments import layer_in
-from layers.base import Layer
-from layers.errors import LayerError, did_you_mean
-from layers.specs import describe
-from layers.tree import Item, attributes
+from layers.core.arguments import layer_in
+from layers.core.base import Layer
+from layers.core.errors import LayerError, did_you_mean
+from layers.core.specs import describe
+from layers.core.tree import Item, attributes
 
 
 class Stack(Layer):

@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.arguments import whole
-from layers.base import Layer
-from layers.context import step_context
-from layers.errors import LayerError
+from layers.core.arguments import whole
+from layers.core.base import Layer
+from layers.core.context import step_context
+from layers.core.errors import LayerError
 from layers.recurrent import build_cell, cell_in, scan
 
 

@@ -211,7 +211,7 @@ def _valid_names(key: str) -> list[str]:
     if key.split("_")[-1] == "initializer":
         return sources.literal_words("layers.initializers.NAMED")
     if key == "padding":
-        return sources.literal_words("layers.windows.PADDINGS")
+        return sources.literal_words("layers.core.windows.PADDINGS")
     if key == "loss":
         return sources.literal_words("layers.losses.NAMED")
     return _DTYPES if key in ("compute_dtype", "param_dtype") else []

@@ -32,7 +32,9 @@ def _imports(path: Path, everywhere: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             members = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = members & MODULES
-            found |= modules or {node.module}  # `from layers import base` needs layers.base only
+            found |= modules or {
+                node.module
+            }  # `from layers import base` needs layers.core.base only
     return found
 
 

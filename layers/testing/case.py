@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from layers.base import Layer, build
-from layers.context import training_step
-from layers.roles import outer_variables
+from layers.core.base import Layer, build
+from layers.core.context import training_step
+from layers.core.roles import outer_variables
 
 SEED = 7
 CLASSES = 3

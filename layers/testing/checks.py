@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from layers.base import Layer, build, set_precision
-from layers.roles import outer_variables
+from layers.core.base import Layer, build, set_precision
+from layers.core.roles import outer_variables
+from layers.core.tree import walk
 from layers.testing.case import (
     Case,
     assert_close,
@@ -22,7 +23,6 @@ from layers.testing.case import (
     values,
 )
 from layers.testing.replicas import check_replicas_draw_apart, check_replicas_train_alike
-from layers.tree import walk
 
 
 def check_variables_are_all_found(case: Case) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from layers.base import build
-from layers.roles import outer_variables
+from layers.core.base import build
+from layers.core.roles import outer_variables
 from layers.testing.case import Case, assert_close, mirrored, objective, step, values
 
 _BATCH = 4

@@ -178,7 +178,7 @@ def test_literal_words_are_read() -> None:
     # The lists of valid words that preflight relies on are where it looks for them.
     assert "relu" in sources.literal_words("layers.activations.NAMED")
     assert "he_normal" in sources.literal_words("layers.initializers.NAMED")
-    assert "same" in sources.literal_words("layers.windows.PADDINGS")
+    assert "same" in sources.literal_words("layers.core.windows.PADDINGS")
 
 
 def test_an_edited_source_is_read_again(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from layers.base import Layer, layers_of
-from layers.tree import join
+from layers.core.base import Layer, layers_of
+from layers.core.tree import join
 
 
 def outer_variables(model: Layer) -> dict[str, tf.Variable]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.base import Layer, layers_of
-from layers.errors import LayerError
-from layers.tree import walk
+from layers.core.base import Layer, layers_of
+from layers.core.errors import LayerError
+from layers.core.tree import walk
 
 
 @dataclass(frozen=True)

@@ -8,102 +8,29 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from declared import PARITY
+from declared.kinds import Parity
 
 import layers
 
-IMAGE = (3, 7, 6, 4)
-CASES: dict[str, Any] = {
-    "dense": (
-        lambda: layers.Dense(3, activation="gelu"),
-        lambda: keras.layers.Dense(3, activation="gelu"),
-        (4, 5, 6),
-        ["w", "b"],
-    ),
-    "convolution": (
-        lambda: layers.Conv2D(3, [3, 2]),
-        lambda: keras.layers.Conv2D(3, [3, 2], padding="same"),
-        IMAGE,
-        ["w", "b"],
-    ),
-    "strided convolution": (
-        lambda: layers.Conv2D(3, 3, strides=2, padding="valid", activation="relu"),
-        lambda: keras.layers.Conv2D(3, 3, strides=2, activation="relu"),
-        IMAGE,
-        ["w", "b"],
-    ),
-    "dilated convolution": (
-        lambda: layers.Conv2D(3, 3, dilation=2, use_bias=False),
-        lambda: keras.layers.Conv2D(3, 3, dilation_rate=2, use_bias=False, padding="same"),
-        IMAGE,
-        ["w"],
-    ),
-    "grouped convolution": (
-        lambda: layers.Conv2D(6, 3, groups=2),
-        lambda: keras.layers.Conv2D(6, 3, groups=2, padding="same"),
-        IMAGE,
-        ["w", "b"],
-    ),
-    "max pool": (lambda: layers.MaxPool2D(), lambda: keras.layers.MaxPool2D(), IMAGE, []),
-    "overlapping max pool": (
-        lambda: layers.MaxPool2D(3, strides=2, padding="same"),
-        lambda: keras.layers.MaxPool2D(3, strides=2, padding="same"),
-        IMAGE,
-        [],
-    ),
-    "average pool": (
-        lambda: layers.AvgPool2D([3, 2], strides=1, padding="same"),
-        lambda: keras.layers.AvgPool2D([3, 2], strides=1, padding="same"),
-        IMAGE,
-        [],
-    ),
-    "global average pool": (
-        lambda: layers.GlobalAvgPool2D(),
-        lambda: keras.layers.GlobalAveragePooling2D(),
-        IMAGE,
-        [],
-    ),
-    "batch norm": (
-        lambda: layers.BatchNorm(),
-        lambda: keras.layers.BatchNormalization(),
-        IMAGE,
-        ["scale", "offset"],
-    ),
-    "layer norm": (
-        lambda: layers.LayerNorm(epsilon=1e-3),
-        lambda: keras.layers.LayerNormalization(epsilon=1e-3),
-        (4, 5, 6),
-        ["scale", "offset"],
-    ),
-    "layer norm over two axes": (
-        lambda: layers.LayerNorm(axis=[1, 2], epsilon=1e-3),
-        lambda: keras.layers.LayerNormalization(axis=[1, 2], epsilon=1e-3),
-        (4, 5, 6),
-        ["scale", "offset"],
-    ),
-    "flatten": (lambda: layers.Flatten(), lambda: keras.layers.Flatten(), IMAGE, []),
-    "reshape": (lambda: layers.Reshape([2, -1]), lambda: keras.layers.Reshape([2, -1]), IMAGE, []),
-}
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_outputs_and_gradients_equal_keras(name: str) -> None:
-    make_ours, make_theirs, shape, weights = CASES[name]
-    ours, theirs = make_ours(), make_theirs()
+@pytest.mark.parametrize("pair", PARITY, ids=str)
+def test_outputs_and_gradients_equal_keras(pair: Parity) -> None:
+    ours, theirs = pair.ours(), pair.theirs()
     random = np.random.default_rng(0)
+    shape = [3, *pair.inputs.shape[1:]]
     x = tf.constant(random.normal(1, 2, shape), tf.float32)
     layers.build(ours, x)
     theirs.build(shape)
+    weights = [ours.named_variables()[path] for path in pair.weights]
     assert len(weights) == len(ours.trainable_variables) == len(theirs.trainable_variables)
-    pairs = [
-        (getattr(ours, w), t) for w, t in zip(weights, theirs.trainable_variables, strict=True)
-    ]
-    for our, their in pairs:
+    for our, their in zip(weights, theirs.trainable_variables, strict=True):
         value = random.uniform(0.5, 1.5, our.shape)
         our.assign(value)
         their.assign(value)
 
-    y, gradients = _run(ours, x, [our for our, _ in pairs])
-    expected_y, expected = _run(theirs, x, [their.value for _, their in pairs])
+    y, gradients = _run(ours, x, weights)
+    expected_y, expected = _run(theirs, x, [v.value for v in theirs.trainable_variables])
     np.testing.assert_allclose(y, expected_y, rtol=1e-5, atol=1e-5)
     for gradient, other in zip(gradients, expected, strict=True):
         # Sums over the batch: their size is the scale that rounding is measured by.

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.base import Layer
-from layers.errors import LayerError
-from layers.specs import describe
+from layers.core.base import Layer
+from layers.core.errors import LayerError
+from layers.core.specs import describe
 
 PADDINGS = ("same", "valid")
 

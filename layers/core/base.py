@@ -15,10 +15,10 @@ from typing import Any
 import tensorflow as tf
 
 from layers import initializers
-from layers.context import fold, step_context
-from layers.errors import LayerError, did_you_mean
-from layers.specs import describe, spec_of
-from layers.tree import attributes, join, walk
+from layers.core.context import fold, step_context
+from layers.core.errors import LayerError, did_you_mean
+from layers.core.specs import describe, spec_of
+from layers.core.tree import attributes, join, walk
 
 # What a non-trainable variable holds fixes how replicas write it and how it is read as one value.
 # ON_READ: each replica writes its own copy, without waiting for the others.

@@ -7,8 +7,8 @@ import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from layers.base import Layer
-from layers.errors import LayerError, did_you_mean
+from layers.core.base import Layer
+from layers.core.errors import LayerError, did_you_mean
 
 
 def whole(layer: Layer, name: str, value: Any, least: int = 1) -> int:
