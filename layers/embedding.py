@@ -1,4 +1,4 @@
-"""Tokens to vectors."""
+"""Tokens to vectors, and back to tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from layers import initializers
-from layers.core.arguments import whole
+from layers.core.arguments import layer_in, whole
 from layers.core.base import Layer
 from layers.core.errors import LayerError
 from layers.core.specs import describe
@@ -47,6 +47,35 @@ class Embedding(Layer):
         tokens = x if x.dtype in (tf.int32, tf.int64) else tf.cast(x, tf.int32)
         # Cast after the look-up: the gradients of repeated tokens are summed in the table's dtype.
         return self.cast(_rows(tf.convert_to_tensor(self.table), tokens))
+
+
+class Unembedding(Layer):
+    """A logit for each token, by the table of an ``Embedding``: ``x @ table^T``.
+
+    ``[batch, ..., units] -> [batch, ..., vocabulary]``. The two share one variable, which counts
+    once and learns from both (Press and Wolf 2017).
+
+    Args:
+        embedding: the layer itself, which stands earlier in the model. (A config makes a new layer
+            for every ``_target_``: tie the two in a layer of your own that holds both.)
+    """
+
+    def __init__(self, embedding: Layer, **options: Any) -> None:
+        super().__init__(**options)
+        self.embedding = layer_in(self, "embedding", embedding)
+        if not isinstance(self.embedding, Embedding):
+            raise LayerError(
+                f"{self.label}: embedding must be an Embedding, got {self.embedding.label}"
+            )
+
+    def build(self, x: tf.TensorSpec) -> None:
+        self.require_axes(x, 2, "[batch, ..., units]")
+        if not self.embedding._built:
+            self.embedding._build_for(tf.TensorSpec([None], tf.int32))
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        self.require_size(x, self.embedding.units)
+        return tf.tensordot(self.cast(x), self.cast(self.embedding.table), [[-1], [1]])
 
 
 def _rows(table: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:

@@ -65,6 +65,16 @@ def normal(deviation: float = 0.05) -> Initializer:
     )
 
 
+def truncated_normal(deviation: float = 0.05) -> Initializer:
+    """Normal with mean 0, drawn again beyond two deviations.
+
+    ``deviation`` is that before the cut, as in Keras; what is drawn has 0.88 of it.
+    """
+    return lambda shape, dtype, seed: tf.cast(
+        tf.random.stateless_truncated_normal(shape, seed, 0.0, deviation, alg="philox"), dtype
+    )
+
+
 def uniform(limit: float = 0.05) -> Initializer:
     """Uniform in [-limit, limit)."""
     return lambda shape, dtype, seed: tf.cast(
@@ -84,11 +94,27 @@ def orthogonal(shape: Sequence[int], dtype: str, seed: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reshape(q if rows >= columns else tf.transpose(q), shape), dtype)
 
 
+def identity(gain: float = 1.0) -> Initializer:
+    """``gain`` on the diagonal of a matrix, zero elsewhere.
+
+    A layer begins as the identity, or in a recurrent kernel keeps its state (Le et al. 2015).
+    """
+
+    def initializer(shape: Sequence[int], dtype: str, seed: tf.Tensor) -> tf.Tensor:
+        if len(shape) != 2:
+            raise LayerError(f"initializer identity: makes matrices, not the shape {list(shape)}")
+        return tf.cast(gain, dtype) * tf.eye(shape[0], shape[1], dtype=dtype)
+
+    return initializer
+
+
 NAMED: dict[str, Initializer] = {
     "zeros": zeros,
     "ones": ones,
     "normal": normal(),
+    "truncated_normal": truncated_normal(),
     "uniform": uniform(),
+    "identity": identity(),
     "orthogonal": orthogonal,
     # Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998.
     "glorot_uniform": _variance_scaling(1.0, "fan_avg", "uniform"),

@@ -1,6 +1,8 @@
-"""Layers that bring activations to mean 0 and variance 1, then scale and shift them.
+"""Layers that bring each example to a fixed mean and spread, then scale and shift it.
 
-Statistics are taken in float32 also where the layer computes in bfloat16.
+They do the same in training and evaluation, and know nothing of the other examples. Statistics are
+taken in float32 also where the layer computes in bfloat16, and in two passes: ``mean(x^2) -
+mean(x)^2`` would lose the digits of a variance that is small beside the mean.
 """
 
 from __future__ import annotations
@@ -10,96 +12,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.core.arguments import number
+from layers.core.arguments import number, whole
+from layers.core.axes import axes_of, axes_tuple, beside
 from layers.core.base import Layer
 from layers.core.errors import LayerError
 from layers.core.specs import describe
-
-
-class BatchNorm(Layer):
-    """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, by channel (the last axis).
-
-    In training the statistics are those of the batch (Ioffe and Szegedy 2015), in evaluation
-    moving averages of them. The variance is the biased one, ``sum((x - mean)^2) / count``, in both,
-    as in Keras.
-
-    Args:
-        momentum: how much of the moving statistics each training step keeps.
-        epsilon: keeps the division away from zero.
-        use_scale, use_offset: whether there is a trainable ``scale`` and ``offset``.
-        over_replicas: take the batch's statistics over all replicas, exactly, however the examples
-            are spread over them; replicas wait for each other, so the layer must not be called in
-            a ``tf.cond``, ``tf.while_loop`` or ``tf.function`` inside the replica's function.
-            ``False``: each replica uses its own shard, and saved moving statistics are the mean
-            over the replicas. With one replica there is no difference.
-    """
-
-    def __init__(
-        self,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        use_scale: bool = True,
-        use_offset: bool = True,
-        over_replicas: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        self.momentum = number(self, "momentum", momentum, least=0.0, below=1.0)
-        self.epsilon = number(self, "epsilon", epsilon, least=0.0)
-        self.use_scale = use_scale
-        self.use_offset = use_offset
-        self.over_replicas = over_replicas
-
-    def build(self, x: tf.TensorSpec) -> None:
-        self.require_axes(x, 2, "[batch, ..., channels]")
-        channels = [self.require_known(x)]
-        if self.use_scale:
-            self.scale = self.weight("scale", channels, "ones")
-        if self.use_offset:
-            self.offset = self.weight("offset", channels, "zeros")
-        kind = "replicated" if self.over_replicas else "population"
-        dtype = self.statistics_dtype
-        self.moving_mean = self.state("moving_mean", channels, "zeros", kind, dtype)
-        self.moving_variance = self.state("moving_variance", channels, "ones", kind, dtype)
-
-    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
-        self.require_size(x, self.moving_mean.shape[0])
-        x = tf.cast(x, self.moving_mean.dtype)
-        if training:
-            deviation, variance = self._normalise_by_batch(x)
-        else:
-            deviation, variance = x - self.moving_mean, self.moving_variance
-        factor = tf.math.rsqrt(variance + self.epsilon)
-        if self.use_scale:
-            factor *= tf.cast(self.scale, x.dtype)
-        y = deviation * factor
-        if self.use_offset:
-            y += tf.cast(self.offset, x.dtype)
-        return self.cast(y)
-
-    def _normalise_by_batch(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """``x - mean`` and the variance; moves the moving statistics."""
-        axes = list(range(x.shape.rank - 1))
-        count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), x.dtype)
-        count, total = self._sum([count, tf.reduce_sum(x, axes)])
-        count_or_1 = tf.maximum(count, 1.0)  # no example anywhere: nothing to divide
-        mean = total / count_or_1
-        # Two passes: sum(x^2) / count - mean^2 would lose the digits of a variance that is small
-        # beside the mean.
-        deviation = x - mean
-        (squares,) = self._sum([tf.reduce_sum(tf.square(deviation), axes)])
-        variance = squares / count_or_1
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moved = moving * self.momentum + value * (1.0 - self.momentum)
-            moving.assign(tf.where(count > 0.0, moved, moving))
-        return deviation, variance
-
-    def _sum(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Each of ``values`` summed over the replicas."""
-        context = tf.distribute.get_replica_context()
-        if not self.over_replicas or context is None or context.num_replicas_in_sync == 1:
-            return values
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 class LayerNorm(Layer):
@@ -123,40 +40,152 @@ class LayerNorm(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.axis = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+        self.axis = axes_tuple(axis)
         self.epsilon = number(self, "epsilon", epsilon, least=0.0)
         self.use_scale = use_scale
         self.use_offset = use_offset
 
     def build(self, x: tf.TensorSpec) -> None:
         self.require_axes(x, 2, "[batch, ..., channels]")
-        sizes = [self.require_known(x, axis) for axis in self._axes(x)]
+        sizes = [self.require_known(x, axis) for axis in axes_of(self, self.axis, x)]
         if self.use_scale:
             self.scale = self.weight("scale", sizes, "ones")
         if self.use_offset:
             self.offset = self.weight("offset", sizes, "zeros")
 
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
-        axes = self._axes(x)
-        x = tf.cast(x, self.statistics_dtype)
-        deviation = x - tf.reduce_mean(x, axes, keepdims=True)
-        variance = tf.reduce_mean(tf.square(deviation), axes, keepdims=True)
-        y = deviation * tf.math.rsqrt(variance + self.epsilon)
-        # The parameters' sizes, with 1 for the axes that they do not have.
-        shape = [x.shape[axis] if axis in axes else 1 for axis in range(x.shape.rank)]
+        axes = axes_of(self, self.axis, x)
+        y = _standardised(tf.cast(x, self.statistics_dtype), axes, self.epsilon)
         if self.use_scale:
-            y *= tf.reshape(tf.cast(self.scale, x.dtype), shape)
+            y *= beside(self, self.scale, y, axes)
         if self.use_offset:
-            y += tf.reshape(tf.cast(self.offset, x.dtype), shape)
+            y += beside(self, self.offset, y, axes)
         return self.cast(y)
 
-    def _axes(self, x: Any) -> list[int]:
-        """``axis`` counted from the first, in order."""
-        rank = x.shape.rank
-        axes = sorted({axis % rank for axis in self.axis if -rank <= axis < rank})
-        if not axes or len(axes) < len(self.axis) or axes[0] == 0:
+
+class RMSNorm(Layer):
+    """``x / sqrt(mean(x^2) + epsilon) * scale``, example by example (Zhang and Sennrich 2019).
+
+    Cheaper than ``LayerNorm`` and, in Transformers, as good: the mean is left in.
+
+    Args:
+        axis: one axis or several, not the batch's. ``scale`` has their sizes.
+        epsilon: keeps the division away from zero.
+        use_scale: whether there is a trainable ``scale``.
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-6,
+        use_scale: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.axis = axes_tuple(axis)
+        self.epsilon = number(self, "epsilon", epsilon, least=0.0)
+        self.use_scale = use_scale
+
+    def build(self, x: tf.TensorSpec) -> None:
+        self.require_axes(x, 2, "[batch, ..., channels]")
+        sizes = [self.require_known(x, axis) for axis in axes_of(self, self.axis, x)]
+        if self.use_scale:
+            self.scale = self.weight("scale", sizes, "ones")
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        axes = axes_of(self, self.axis, x)
+        x = tf.cast(x, self.statistics_dtype)
+        y = x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), axes, keepdims=True) + self.epsilon)
+        if self.use_scale:
+            y *= beside(self, self.scale, y, axes)
+        return self.cast(y)
+
+
+class GroupNorm(Layer):
+    """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, by groups of channels.
+
+    ``[batch, ..., channels]``: the statistics of each example are taken over one group of
+    neighbouring channels and all places (Wu and He 2018); the variance is the biased one. ``scale``
+    and ``offset`` have one value a channel.
+
+    Args:
+        groups: how many; it divides the channels. One group is a ``LayerNorm`` over all axes, but
+            for the parameters.
+        epsilon: keeps the division away from zero.
+        use_scale, use_offset: whether there is a trainable ``scale`` and ``offset``.
+    """
+
+    def __init__(
+        self,
+        groups: int,
+        epsilon: float = 1e-5,
+        use_scale: bool = True,
+        use_offset: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.groups = whole(self, "groups", groups)
+        self.epsilon = number(self, "epsilon", epsilon, least=0.0)
+        self.use_scale = use_scale
+        self.use_offset = use_offset
+
+    def build(self, x: tf.TensorSpec) -> None:
+        self.require_axes(x, 2, "[batch, ..., channels]")
+        channels = self.require_known(x)
+        if channels % self.groups:
+            possible = [str(n) for n in range(1, channels + 1) if channels % n == 0]
             raise LayerError(
-                f"{self.label}: axis must be different axes of its input, not the batch's (0); got "
-                f"axis {list(self.axis)} for {describe(x)}"
+                f"{self.label}: groups={self.groups} does not divide the {channels} channels of "
+                f"{describe(x)}; possible: {', '.join(possible)}"
             )
-        return axes
+        if self.use_scale:
+            self.scale = self.weight("scale", [channels], "ones")
+        if self.use_offset:
+            self.offset = self.weight("offset", [channels], "zeros")
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        x = tf.cast(x, self.statistics_dtype)
+        channels = self.require_known(x)
+        shape = tf.shape(x)
+        split = tf.concat([shape[:-1], [self.groups, channels // self.groups]], 0)
+        places = list(range(1, x.shape.rank - 1))
+        grouped = _standardised(tf.reshape(x, split), [*places, x.shape.rank], self.epsilon)
+        y = tf.ensure_shape(tf.reshape(grouped, shape), x.shape)
+        if self.use_scale:
+            y *= beside(self, self.scale, y, [x.shape.rank - 1])
+        if self.use_offset:
+            y += beside(self, self.offset, y, [x.shape.rank - 1])
+        return self.cast(y)
+
+
+class InstanceNorm(GroupNorm):
+    """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, each channel by itself.
+
+    ``[batch, places ..., channels]``: the statistics of each example and channel are taken over all
+    places (Ulyanov et al. 2016): a ``GroupNorm`` with as many groups as channels.
+
+    Args:
+        epsilon: keeps the division away from zero.
+        use_scale, use_offset: whether there is a trainable ``scale`` and ``offset``.
+    """
+
+    def __init__(
+        self,
+        epsilon: float = 1e-5,
+        use_scale: bool = True,
+        use_offset: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(1, epsilon, use_scale, use_offset, **options)
+
+    def build(self, x: tf.TensorSpec) -> None:
+        # Without places each value would be its own mean, and the output the offset alone.
+        self.require_axes(x, 3, "[batch, places ..., channels]")
+        self.groups = self.require_known(x)
+        super().build(x)
+
+
+def _standardised(x: tf.Tensor, axes: Sequence[int], epsilon: float) -> tf.Tensor:
+    deviation = x - tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.square(deviation), axes, keepdims=True)
+    return deviation * tf.math.rsqrt(variance + epsilon)

@@ -1,18 +1,13 @@
-"""Cells that take one step in time, and the layer that takes them through a sequence.
-
-A cell is ``(y, state) = cell(x, state)``: nothing is hidden in it, so one cell can be unrolled,
-started anywhere, or carried from batch to batch (``layers.Stateful``).
-"""
+"""Layers that take cells through a sequence: one way, or both ways."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from layers import activations, initializers
-from layers.core.arguments import layer_in, whole
+from layers.cells import Cell, cell_in
+from layers.core.arguments import choice
 from layers.core.base import Layer
 from layers.core.errors import LayerError
 from layers.core.specs import describe
@@ -20,165 +15,6 @@ from layers.core.specs import describe
 # Sequences up to this length become one piece of graph, which trains faster than a loop; longer
 # ones would take long to trace and compile.
 UNROLL = 16
-
-
-class Cell(Layer):
-    """One step in time: ``x [batch, inputs]``, state -> ``(y [batch, units], state)``.
-
-    A subclass sets ``units`` and ``state_size`` (a size, or a tuple of sizes) and writes ``build``
-    and ``advance``. What does not depend on the state goes into ``project``, which a sequence needs
-    only once for all its steps.
-    """
-
-    units: int
-    state_size: int | tuple[int, ...]
-
-    def project(self, x: tf.Tensor) -> tf.Tensor:
-        """The part of the step that needs no state; ``[batch, ..., inputs]``, any leading axes."""
-        return self.cast(x)
-
-    def advance(self, x: tf.Tensor, state: Any, training: bool) -> tuple[tf.Tensor, Any]:
-        """The step itself, of an ``x`` that ``project`` has been applied to."""
-        raise TypeError(f"{type(self).__name__} must define advance(self, x, state, training)")
-
-    def call(  # type: ignore[override]
-        self, x: tf.Tensor, state: Any = None, *, training: bool, projected: bool = False
-    ) -> tuple[tf.Tensor, Any]:
-        """``state``: as the last step returned it; ``None``: the initial one."""
-        if state is None:
-            state = self.initial_state(tf.shape(x)[0])
-        state = tf.nest.map_structure(self.cast, state)
-        return self.advance(x if projected else self.project(x), state, training)
-
-    def initial_state(self, batch: tf.Tensor | int) -> Any:
-        """Zeros: the state before the first step."""
-        return tf.nest.map_structure(
-            lambda size: tf.zeros([batch, size], self.compute_dtype), self.state_size
-        )
-
-
-class _GatedCell(Cell):
-    """What the cells below share: ``gates`` kernels side by side, for the input and the state."""
-
-    gates = 1
-    biases: tuple[int, ...] = ()  # leading sizes of the bias
-
-    def __init__(
-        self,
-        units: int,
-        use_bias: bool = True,
-        kernel_initializer: str | Callable[..., Any] = "glorot_uniform",
-        recurrent_initializer: str | Callable[..., Any] = "orthogonal",
-        bias_initializer: str | Callable[..., Any] = "zeros",
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        self.units = whole(self, "units", units)
-        self.state_size = self.units
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-
-    def build(self, x: tf.TensorSpec) -> None:
-        self.require_rank(x, 2, "[batch, inputs]")
-        width = self.gates * self.units
-        self.w = self.weight("w", [self.require_known(x), width], self.kernel_initializer)
-        self.u = self.weight("u", [self.units, width], self.recurrent_initializer)
-        if self.use_bias:
-            self.b = self.weight("b", [*self.biases, width], self.bias_initializer)
-
-    def project(self, x: tf.Tensor) -> tf.Tensor:
-        self.require_size(x, self.w.shape[0])
-        x, w = self.cast(x), self.cast(self.w)
-        y = x @ w if x.shape.rank == 2 else tf.tensordot(x, w, 1)
-        return y + self._bias() if self.use_bias else y
-
-    def _bias(self) -> tf.Tensor:
-        return self.cast(self.b)
-
-
-class RNNCell(_GatedCell):
-    """``h = activation(x @ w + h @ u + b)`` (Elman 1990). The state is ``h``, and so is the output.
-
-    Args:
-        units: size of the state.
-        activation: name in ``layers.activations``, a function, or ``None`` for none.
-        recurrent_initializer: orthogonal by default, which keeps the norm of the state.
-    """
-
-    def __init__(
-        self, units: int, activation: str | Callable[..., Any] | None = "tanh", **options: Any
-    ) -> None:
-        super().__init__(units, **options)
-        self.activation = activations.get(activation)
-
-    def advance(self, x: tf.Tensor, state: Any, training: bool) -> tuple[tf.Tensor, Any]:
-        h = self.activation(x + state @ self.cast(self.u))
-        return h, h
-
-
-class GRUCell(_GatedCell):
-    """Gated recurrent unit (Cho et al. 2014) in the variant of cuDNN and of Keras's default.
-
-    The reset gate acts on the state *after* its product with the kernel (Keras: ``reset_after``)::
-
-        z, r = sigmoid(x @ w_z + h @ u_z + b_z), sigmoid(x @ w_r + h @ u_r + b_r)
-        n = tanh(x @ w_n + b_n + r * (h @ u_n + c_n))
-        h = z * h + (1 - z) * n
-
-    ``w``, ``u`` and ``b`` hold the gates side by side in the order z, r, n. ``b`` is
-    ``[2, 3 * units]``: what is added to the input's product, then what is added to the state's.
-    The state is ``h``, and so is the output.
-    """
-
-    gates = 3
-    biases = (2,)
-
-    def _bias(self) -> tf.Tensor:
-        return self.cast(self.b[0])
-
-    def advance(self, x: tf.Tensor, state: Any, training: bool) -> tuple[tf.Tensor, Any]:
-        inner = state @ self.cast(self.u)
-        if self.use_bias:
-            inner += self.cast(self.b[1])
-        x_gates, x_new = tf.split(x, [2 * self.units, self.units], -1)
-        h_gates, h_new = tf.split(inner, [2 * self.units, self.units], -1)
-        z, r = tf.split(tf.sigmoid(x_gates + h_gates), 2, -1)
-        new = tf.tanh(x_new + r * h_new)
-        h = z * state + (1.0 - z) * new
-        return h, h
-
-
-class LSTMCell(_GatedCell):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate (Gers 2000)::
-
-        i, f, o = sigmoid of x @ w + h @ u + b, for each;  g = tanh of the same
-        c = f * c + i * g
-        h = o * tanh(c)
-
-    ``w``, ``u`` and ``b`` hold the gates side by side in the order i, f, g, o. The state is
-    ``(h, c)``, the output ``h``.
-
-    Args:
-        units: size of each state.
-        forget_bias: is added to f beside ``b``, so that the cell remembers at first (Jozefowicz et
-            al. 2015). (Keras puts it into the initial bias: give 0 to use its weights.)
-    """
-
-    gates = 4
-
-    def __init__(self, units: int, forget_bias: float = 1.0, **options: Any) -> None:
-        super().__init__(units, **options)
-        self.state_size = (self.units, self.units)
-        self.forget_bias = float(forget_bias)
-
-    def advance(self, x: tf.Tensor, state: Any, training: bool) -> tuple[tf.Tensor, Any]:
-        h, c = state
-        i, f, g, o = tf.split(x + h @ self.cast(self.u), 4, -1)
-        c = tf.sigmoid(f + self.forget_bias) * c + tf.sigmoid(i) * tf.tanh(g)
-        h = tf.sigmoid(o) * tf.tanh(c)
-        return h, (h, c)
 
 
 class Recurrent(Layer):
@@ -203,7 +39,7 @@ class Recurrent(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.cell = cell_in(self, cell)
+        self.cell = cell_in(self, "cell", cell)
         self.return_sequences = return_sequences
         self.reverse = reverse
 
@@ -217,13 +53,55 @@ class Recurrent(Layer):
         return outputs if self.return_sequences else last
 
 
-def cell_in(layer: Layer, cell: Any) -> Cell:
-    """``cell``, a ``Cell``; ``LayerError`` where it is something else."""
-    if not isinstance(layer_in(layer, "cell", cell), Cell):
-        raise LayerError(
-            f"{layer.label}: cell must be a Cell such as layers.GRUCell, got {cell.label}"
-        )
-    return cell
+class Bidirectional(Layer):
+    """A cell that goes forward and one that goes backward (Schuster and Paliwal 1997), joined.
+
+    ``[batch, time, inputs] -> [batch, units]``: what each gives last, the backward one at step 0.
+    Sequences begin and a mask counts as in ``Recurrent``: at a step that does not count each
+    direction repeats its output. (Keras gives zeros there.)
+
+    Args:
+        forward, backward: an ``RNNCell``, ``GRUCell``, ``LSTMCell`` or a ``Cell`` of your own.
+        join: ``concat`` puts the forward output before the backward one, ``add`` and ``mean``
+            need cells with the same number of units.
+        return_sequences: give every output, ``[batch, time, units]``, both of the same step.
+    """
+
+    def __init__(
+        self,
+        forward: Layer,
+        backward: Layer,
+        join: str = "concat",
+        return_sequences: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.forward = cell_in(self, "forward", forward)
+        self.backward = cell_in(self, "backward", backward)
+        self.join = choice(self, "join", join, ("concat", "add", "mean"))
+        self.return_sequences = return_sequences
+        if self.join != "concat" and self.forward.units != self.backward.units:
+            raise LayerError(
+                f"{self.label}: join={self.join!r} needs cells with the same number of units, got "
+                f"{self.forward.units} forward and {self.backward.units} backward; join='concat' "
+                "takes any"
+            )
+
+    def build(self, x: tf.TensorSpec) -> None:
+        build_cell(self, self.forward, x)
+        build_cell(self, self.backward, x)
+
+    def call(self, x: tf.Tensor, training: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
+        self.require_rank(x, 3, "[batch, time, inputs]")
+        pair = []
+        for cell, reverse in ((self.forward, False), (self.backward, True)):
+            state = cell.initial_state(tf.shape(x)[0])
+            outputs, last, _ = scan(cell, x, state, training, mask, reverse)
+            pair.append(self.cast(outputs if self.return_sequences else last))
+        if self.join == "concat":
+            return tf.concat(pair, -1)
+        total = pair[0] + pair[1]
+        return total / 2.0 if self.join == "mean" else total
 
 
 def build_cell(layer: Layer, cell: Cell, x: tf.TensorSpec) -> None:

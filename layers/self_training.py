@@ -12,7 +12,7 @@ from layers.core.arguments import layer_in, number
 from layers.core.base import Layer
 from layers.core.context import StepContext, step_context
 from layers.core.errors import LayerError
-from layers.core.roles import outer_variables
+from layers.core.roles import outer_variables, penalty_of
 from layers.core.tree import join
 
 
@@ -98,18 +98,22 @@ class SelfTraining(Layer):
             self.call(x, training=False)
         weights = self._trained()
         variables = list(weights.values())
+        penalty = penalty_of(self, weights)
+        distribution = tf.distribute.get_replica_context()
+        replicas = 1 if distribution is None else distribution.num_replicas_in_sync
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             y = self.layer(x, training=True)
             logits = y if self.head is None else self.head(y, training=True)
             loss = self.loss(logits, context.labels)
             objective = tf.reduce_sum(loss) / context.global_batch
+            if penalty is not None:
+                objective += penalty() / replicas  # the sum over the replicas counts it once
         gradients = [
             tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
             for g, v in zip(tape.gradient(objective, variables), variables, strict=True)
         ]
-        distribution = tf.distribute.get_replica_context()
-        if distribution is not None and distribution.num_replicas_in_sync > 1:
+        if replicas > 1:
             gradients = distribution.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         if self.clip_norm is not None:
             norm = tf.linalg.global_norm(gradients)

@@ -53,3 +53,30 @@ class Reshape(Layer):
             left = -1
         sizes = [left if size == -1 else size for size in self.shape]
         return tf.reshape(x, [tf.shape(x)[0], *sizes])
+
+
+class Permute(Layer):
+    """The axes of each example in another order: ``[batch, ...] -> [batch, ...]``.
+
+    Args:
+        axes: which axis of the input comes where, all but the batch, which is axis 0 and stays
+            (as in Keras). ``[2, 1]`` makes ``[batch, features, time]`` of ``[batch, time,
+            features]``.
+    """
+
+    def __init__(self, axes: Sequence[int], **options: Any) -> None:
+        super().__init__(**options)
+        self.axes = tuple(whole(self, "axes", axis) for axis in axes)
+        if sorted(self.axes) != list(range(1, len(self.axes) + 1)):
+            raise LayerError(
+                f"{self.label}: axes must be all of 1, 2, … once each, without the batch (0); got "
+                f"{list(self.axes)}"
+            )
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        if x.shape.rank != len(self.axes) + 1:
+            raise LayerError(
+                f"{self.label}: axes {list(self.axes)} are for an input of rank "
+                f"{len(self.axes) + 1}, got {describe(x)}"
+            )
+        return tf.transpose(x, [0, *self.axes])

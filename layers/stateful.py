@@ -6,11 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from layers.cells import cell_in
 from layers.core.arguments import whole
 from layers.core.base import Layer
 from layers.core.context import step_context
 from layers.core.errors import LayerError
-from layers.recurrent import build_cell, cell_in, scan
+from layers.recurrent import build_cell, scan
 
 
 class Stateful(Layer):
@@ -39,7 +40,7 @@ class Stateful(Layer):
         self, cell: Layer, batch: int, return_sequences: bool = False, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.cell = cell_in(self, cell)
+        self.cell = cell_in(self, "cell", cell)
         self.batch = whole(self, "batch", batch)
         self.return_sequences = return_sequences
 

@@ -6,6 +6,8 @@ scope and before anything is traced.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +63,19 @@ class Assembly:
         results = self.trainer.evaluate(self.feed(role))
         return {f"{prefix}/{name}": value for name, value in results.items()}
 
+    def adapt(self) -> list[str]:
+        """Let layers such as ``Standardize`` see the training split once; returns their paths."""
+        adapting = layers.adapting(self.model)
+        if adapting:
+            layers.adapt(self.model, self._training_batches)
+        return [layer.path for layer in adapting]
+
+    def _training_batches(self) -> Iterator[tf.Tensor]:
+        inputs = self.source.split("train").inputs
+        size = self.config.trainer.evaluation_batch_size
+        for first in range(0, len(inputs), size):
+            yield self.preprocess(tf.constant(inputs[first : first + size]))
+
     def checkpointed(self) -> dict[str, Any]:
         """What a checkpoint holds, by name."""
         objects = {"step": self.trainer.step, "model": self.model, "optimizer": self.optimizer}
@@ -87,7 +102,7 @@ def assemble(config: DictConfig) -> Assembly:
     task = _make(config, "task")
     optimizer = _make(config, "optimizer")
     schedule = _make(config, "schedule")
-    model = _make(config, "model")
+    model = _make(_without_init_from(config), "model")
     layers.set_precision(model, trainer_config.precision)
 
     split = source.split("train")
@@ -99,10 +114,8 @@ def assemble(config: DictConfig) -> Assembly:
         task.check(model, output, source.name, source.classes)
         check_layers(model, trainer_config.batch_size, trainer_config.accumulate)
         optimizer.build(layers.outer_variables(model))
-        trainable = {path: v for path, v in model.named_variables().items() if v.trainable}
-        average = (
-            WeightAverage(trainer_config.average, trainable) if trainer_config.average else None
-        )
+        trained = layers.trained_variables(model)
+        average = WeightAverage(trainer_config.average, trained) if trainer_config.average else None
 
     trainer = Trainer(
         strategy=strategy,
@@ -203,6 +216,14 @@ def _make(config: DictConfig, key: str, path: str | None = None) -> Any:
             str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else path or key
         )
         raise ConfigError(f"{where}: {cause}") from error
+
+
+def _without_init_from(config: DictConfig) -> DictConfig:
+    """``model.init_from`` is no argument of the model's; ``pipeline.warm_starting`` reads it."""
+    config = copy.deepcopy(config)
+    with open_dict(config):
+        config.model.pop("init_from", None)
+    return config
 
 
 def _build(model: layers.Layer, inputs: tf.TensorSpec, seed: int) -> tf.TensorSpec:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+PLAIN_WIDTH = 120
 PLAIN_EVERY = 2.0  # seconds between progress lines where there is no terminal
 
 
@@ -34,6 +35,8 @@ class Console:
         from rich.console import Console as RichConsole  # not for a verb that only complains
 
         self._rich = RichConsole(highlight=False, soft_wrap=True)
+        if not self._rich.is_terminal:
+            self._rich.width = PLAIN_WIDTH  # a table in a file need not fit a screen
         self._progress: Progress | None = None
         self._shown = 0.0
         self._started = 0.0

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from pipeline import targets
+from pipeline import targets, warm_starting
 from pipeline.config import Train
 from pipeline.errors import ConfigError, did_you_mean, did_you_mean_key
 from pipeline.intervals import describe, outside
@@ -98,6 +98,10 @@ def find_problems(cfg: DictConfig) -> Iterator[str]:
     trusted = plain.get("trusted_packages")
     trusted = [name for name in trusted if isinstance(name, str)] if trusted else []
     yield from _check_targets(plain, trusted)
+    model = plain.get("model")
+    off = flat.get("tracking.kind") == "off"
+    if off and isinstance(model, dict) and model.get("init_from"):
+        yield "model.init_from: tracking=off keeps no runs to start from; name a store"
     module = flat.get("dataset.module")
     if isinstance(module, str) and not targets.is_trusted(module, trusted):
         yield (
@@ -315,6 +319,10 @@ def _check_targets(plain: dict[str, Any], trusted: list[str]) -> Iterator[str]:
         at = f"dataset.preprocess.{name}"
         yield from targets.require_target(step, at, f"~{at} to leave it out")
     for key, node in plain.items():
+        if key == "model" and isinstance(node, dict) and "init_from" in node:
+            # The run's business, not an argument of the model's.
+            node = dict(node)
+            yield from warm_starting.problems(node.pop("init_from"), "model.init_from")
         yield from targets.check(node, key, trusted)
     yield from _empty_stacks(plain.get("model"), "model")
 

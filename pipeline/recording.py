@@ -15,11 +15,12 @@ from pipeline.console import Console
 from pipeline.errors import StoreError
 from pipeline.resuming import CONFIG_FILE
 from pipeline.strategy import device_names
-from pipeline.tracking.surroundings import NONE, surroundings
+from pipeline.tracking.surroundings import here
 from pipeline.tracking.tracker import AnyTracker, Tracker
 from pipeline.training.checkpoints import Checkpoints, Manifest, weights_digest
 from pipeline.training.loop import Progress
 from pipeline.training.servable import servable
+from pipeline.training.warm_start import Loaded
 
 SERVING_PACKAGES = ("tensorflow", "numpy", "mlflow")
 
@@ -71,6 +72,14 @@ class Recorder:
         progress = Progress()
         self.save(0, {}, progress.state(), best=False)
         return progress
+
+    def tell_warm_start(self, loaded: Loaded) -> None:
+        """Say what was loaded from another run and what was not; keep it with the run."""
+        lines = loaded.lines()
+        self.tracker.text("\n".join(lines) + "\n", "warm_start.txt")
+        self.tracker.tags({"init_from": loaded.source})
+        for line in lines:
+            self.console.line(f"warm start: {line}")
 
     def restore(self) -> Progress:
         """Go on from the last checkpoint, on disk or in MLflow."""
@@ -138,11 +147,8 @@ def describe(
     """Everything about a run that is known before it trains: config, data, code, machine."""
     tracker.text(OmegaConf.to_yaml(config, resolve=True), CONFIG_FILE)
     tracker.text("\n".join(overrides) + "\n", "overrides.txt")
-    # The user's own repository, where there is one: their layers are there.
-    around = surroundings(device_names(parts.strategy), Path.cwd())
-    if around.commit == NONE:
-        around = surroundings(device_names(parts.strategy))
-    tracker.tags(around.tags())
+    around = here(device_names(parts.strategy))
+    tracker.tags(around.tags() | {"deterministic": str(config.trainer.deterministic).lower()})
     for name, text in around.files().items():
         tracker.text(text, name)
     source = parts.source
@@ -176,13 +182,35 @@ def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence
             f"best by {'highest' if plan.maximise else 'lowest'} {plan.metric}",
         }
     )
+    if not parts.config.trainer.deterministic:
+        console.line(
+            "trainer.deterministic=false: operations need not be bit-reproducible; another run of "
+            "this config may come out different by rounding"
+        )
     rows = summarize(parts.model)
     console.table(
         "",
-        ("layer", "type", "output", "parameters"),
-        [(r.path or "model", r.type, _shape(r.output_shape), f"{r.parameters:,}") for r in rows],
+        ("layer", "type", "output", "parameters", "trainable", "dtype", "multiply-adds"),
+        [
+            (
+                r.path or "model",
+                r.type,
+                _shape(r.output_shape),
+                f"{r.parameters:,}",
+                f"{r.trainable:,}",
+                r.dtype,
+                "?" if r.multiply_adds is None else f"{r.multiply_adds:,}",
+            )
+            for r in rows
+        ],
     )
-    console.line(f"{sum(r.parameters for r in rows):,} parameters in all")
+    costs = [r.multiply_adds for r in rows]
+    total = "an unknown number of" if None in costs else f"{sum(c or 0 for c in costs):,}"
+    console.line(
+        f"{sum(r.parameters for r in rows):,} parameters in all, "
+        f"{sum(r.trainable for r in rows):,} of them trained; "
+        f"{total} multiply-adds an example"
+    )
 
 
 def requirements() -> list[str]:

@@ -43,7 +43,16 @@ _RANGES = {
     "strides": "[1, inf)",
     "dilation": "[1, inf)",
     "groups": "[1, inf)",
+    "depth_multiplier": "[1, inf)",
     "size": "[1, inf)",
+    "strength": "[0, inf)",
+    "times": "[1, inf)",
+    "heads": "[1, inf)",
+    "head_units": "[1, inf)",
+    "key_value_heads": "[1, inf)",
+    "length": "[1, inf)",
+    "dropout": "[0, 1)",
+    "drop_path": "[0, 1)",
 }
 _PERIODS = {"warmup", "every", "boundaries"}
 _DTYPES = ["float32", "bfloat16", "float16", "float64"]
@@ -210,8 +219,8 @@ def _valid_names(key: str) -> list[str]:
         return sources.literal_words("layers.activations.NAMED")
     if key.split("_")[-1] == "initializer":
         return sources.literal_words("layers.initializers.NAMED")
-    if key == "padding":
-        return sources.literal_words("layers.core.windows.PADDINGS")
+    if key == "join":
+        return sources.literal_words("layers.containers.JOINS")
     if key == "loss":
         return sources.literal_words("layers.losses.NAMED")
     return _DTYPES if key in ("compute_dtype", "param_dtype") else []

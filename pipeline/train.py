@@ -6,7 +6,7 @@ From Python the same run is ``fit(compose("train", ["+experiment=digits"]))``.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,10 @@ from pipeline.errors import ConfigError
 from pipeline.quiet import load_tensorflow
 from pipeline.resuming import recorded_config
 from pipeline.signals import Stopped, StopSignals
+from pipeline.warm_starting import warm_start
 
 if TYPE_CHECKING:
+    from pipeline.assembly import Assembly
     from pipeline.recording import Recorder
 
 __all__ = ["Result", "compose", "fit"]
@@ -39,12 +41,17 @@ class Result:
     metrics: dict[str, float]
 
 
-def fit(config: DictConfig, overrides: Sequence[str] = ()) -> Result:
+def fit(
+    config: DictConfig,
+    overrides: Sequence[str] = (),
+    before: Callable[[Assembly], None] | None = None,
+) -> Result:
     """Train what ``config`` says and record it; go on with a run where ``config.resume`` names one.
 
     Args:
         config: as ``compose("train", […])`` returns it.
         overrides: what was said on the command line; they name the run, and change a resumed one.
+        before: called with the parts before there is a run; what it raises refuses them.
 
     Raises:
         UserError: the text says what to mend. Once there is a run, it has ended as FAILED.
@@ -54,13 +61,17 @@ def fit(config: DictConfig, overrides: Sequence[str] = ()) -> Result:
     console = Console()
     with StopSignals() as signals:
         try:
-            return _fit(config, overrides, console, signals)
+            return _fit(config, overrides, console, signals, before)
         except Stopped as stopped:
             raise SystemExit(stopped.exit_code) from None
 
 
 def _fit(
-    config: DictConfig, overrides: Sequence[str], console: Console, signals: StopSignals
+    config: DictConfig,
+    overrides: Sequence[str],
+    console: Console,
+    signals: StopSignals,
+    before: Callable[[Assembly], None] | None,
 ) -> Result:
     # What cannot be written to is said before TensorFlow loads and data is read.
     resume_run_id = None
@@ -78,6 +89,8 @@ def _fit(
     from pipeline.training import loop
 
     parts = assemble(config)
+    if before is not None:
+        before(parts)
     tracker = tracking.start(
         config.tracking,
         params=flat(config),
@@ -88,7 +101,13 @@ def _fit(
     try:
         describe(tracker, parts, config, overrides)
         recorder = Recorder(tracker, parts, console)
-        progress = recorder.restore() if resume_run_id else recorder.begin()
+        if resume_run_id:
+            progress = recorder.restore()
+        else:
+            parts.adapt()
+            if config.model.get("init_from"):
+                recorder.tell_warm_start(warm_start(parts, store, config.model.init_from))
+            progress = recorder.begin()
         announce(console, parts, tracker.run_id, overrides)
         tracker.tags({"compiled": recorder.warm_up()})
         with signals.deferred(), console.training(parts.trainer.current_step, parts.plan.total):

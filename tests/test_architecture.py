@@ -68,7 +68,7 @@ def test_only_the_command_line_knows_hydra() -> None:
     known = {_room(name) for name in _importers("hydra") if name.startswith("pipeline")}
     assert known <= COMMAND_LINE | VERBS | {"assembly"}
     assert not {name for name in _importers("hydra") if name.startswith("layers")} - {
-        "layers.testing.checks"
+        "layers.testing.saving"
     }
 
 

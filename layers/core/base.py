@@ -9,15 +9,18 @@ leaves the others' values as they were.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from layers import initializers
 from layers.core.context import fold, step_context
 from layers.core.errors import LayerError, did_you_mean
-from layers.core.specs import describe, spec_of
+from layers.core.patterns import Choices, matching
+from layers.core.specs import describe, float_name, spec_of
 from layers.core.tree import attributes, join, walk
 
 # What a non-trainable variable holds fixes how replicas write it and how it is read as one value.
@@ -40,6 +43,11 @@ class Layer(tf.Module):
             none; ``None``: that of the layer above, or what ``set_precision`` gave the model, or
             float32.
         param_dtype: dtype of the trainable weights, passed down in the same way.
+        freeze: patterns of paths of variables, seen from this layer, that training leaves as they
+            are: ``["encoder/*"]``; ``*`` stands for anything, slashes too. Moving statistics that
+            are frozen are used as in evaluation.
+        regularizers: what a weight adds to the training loss, by pattern of its path:
+            ``{"*/w": regularizers.L2(1e-4)}``. A weight that several patterns match pays for each.
     """
 
     metrics: tuple[str, ...] = ()  # what ``call`` publishes in training
@@ -52,13 +60,17 @@ class Layer(tf.Module):
         name: str | None = None,
         compute_dtype: str | None = None,
         param_dtype: str | None = None,
+        freeze: Sequence[str] = (),
+        regularizers: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] | None = None,
     ) -> None:
         super().__init__(name=name)
-        self._own_dtypes = (_float_name(compute_dtype), _float_name(param_dtype))
+        self._own_dtypes = (float_name(compute_dtype), float_name(param_dtype))
         self._given_dtypes: tuple[str | None, str | None] = (None, None)  # by the layer above
+        self._choices = Choices.of(self.label, freeze, regularizers)
         self._seed = 0
         self._built = False
         self._made: set[str] = set()  # names of the variables that ``build`` has made
+        self._input_specs: Any = None  # of the first call, which built it
         self._output_spec: Any = None
 
     # To be written by each layer ---------------------------------------------------------------
@@ -91,6 +103,8 @@ class Layer(tf.Module):
             raise LayerError(f"{self.label}: training must be True or False, got {training!r}")
         if self._path is None:
             adopt(self, path="", seed=0)
+        if isinstance(x, np.ndarray):
+            x = tf.convert_to_tensor(x)
         try:
             if not self._built:
                 self._build_for(x)
@@ -104,7 +118,8 @@ class Layer(tf.Module):
                 f"{self.label}: cannot take {describe((x, *args))}: {_first_line(error)}"
             ) from error
         if self._output_spec is None:
-            self._note_output(spec_of(y))
+            self._note("_input_specs", spec_of((x, *args)))
+            self._note("_output_spec", spec_of(y))
         return y
 
     def _build_for(self, x: Any) -> None:
@@ -116,11 +131,11 @@ class Layer(tf.Module):
         for name, child in self.children():
             if child._path is None:  # made by build itself
                 child._take_dtypes(self)
-                adopt(child, join(self.path, name), self._seed)
+                adopt(child, join(self.path, name), self._seed, self._choices)
 
-    def _note_output(self, spec: Any) -> None:
+    def _note(self, attribute: str, specs: Any) -> None:
         # Past tf.Module, which would track a list or dict and put it into checkpoints.
-        object.__setattr__(self, "_output_spec", spec)
+        object.__setattr__(self, attribute, specs)
 
     # What a layer is made of -------------------------------------------------------------------
 
@@ -174,13 +189,17 @@ class Layer(tf.Module):
             raise LayerError(f"{self.label}: has two variables called {name!r}")
         self._made.add(name)
         seed = fold(tf.constant([self._seed, 0], tf.int64), join(self.path, name))
-        return initializers.get(initializer)(tuple(shape), dtype, seed)
+        try:
+            return initializers.get(initializer)(tuple(shape), dtype, seed)
+        except LayerError as error:
+            raise LayerError(f"{self.label}: {name}: {error}") from error
 
     def random_key(self) -> tf.Tensor:
         """An int64 tensor [2] for ``tf.random.stateless_*``: this layer's own, in this step.
 
-        Pass ``alg="philox"`` with it: what TensorFlow chooses by itself draws other numbers in XLA.
-        Raises ``LayerError`` outside ``layers.training_step``, which says which step it is.
+        Each time it is asked in a step it is another one, so that a layer that is used twice draws
+        twice. Pass ``alg="philox"`` with it: what TensorFlow chooses by itself draws other numbers
+        in XLA. Raises ``LayerError`` outside ``layers.training_step``, which says which step it is.
         """
         context = step_context()
         if context is None:
@@ -188,7 +207,8 @@ class Layer(tf.Module):
                 f"{self.label}: draws random numbers in training and must know the step; call the "
                 "model inside `with layers.training_step(seed=…, step=…):`"
             )
-        return fold(context.key, self.path)
+        count = context.keys_drawn[self.path] = context.keys_drawn.get(self.path, 0) + 1
+        return fold(context.key, self.path if count == 1 else f"{self.path}#{count}")
 
     def publish(self, name: str, values: tf.Tensor) -> None:
         """Report ``values``, one an example ``[batch]``; their mean becomes a metric of the run.
@@ -259,6 +279,22 @@ class Layer(tf.Module):
             )
         return int(x.shape[axis])
 
+    # What training does with the variables ------------------------------------------------------
+
+    def frozen(self, name: str) -> bool:
+        """Whether training leaves this layer's variable ``name`` as it is; see ``freeze``."""
+        return bool(matching(self._choices.freeze, join(self.path, name)))
+
+    def regularizers_of(self, name: str) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        """What the weight ``name`` of this layer adds to the training loss."""
+        found = matching(self._choices.regularizers, join(self.path, name))
+        return [pattern.value for pattern in found]
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether ``layer(x, mask=…)`` means anything to it."""
+        return "mask" in inspect.signature(type(self).call).parameters
+
     # Names -------------------------------------------------------------------------------------
 
     @property
@@ -282,6 +318,15 @@ class Layer(tf.Module):
             if isinstance(item, Layer):
                 yield path, item
 
+    def own_variables(self) -> Iterator[tuple[str, tf.Variable]]:
+        """The variables of itself alone, not of a layer below, with their relative paths, once."""
+        # An optimizer that it holds has the variables of the layers below too.
+        seen = {id(v) for _, child in self.children() for v in child.named_variables().values()}
+        for path, item in walk(self, into=lambda module: not isinstance(module, Layer)):
+            if isinstance(item, tf.Variable) and id(item) not in seen:
+                seen.add(id(item))
+                yield path, item
+
     def named_variables(self) -> dict[str, tf.Variable]:
         """Every variable by its path from this layer. What is shared is listed once."""
         found: dict[str, tf.Variable] = {}
@@ -293,28 +338,13 @@ class Layer(tf.Module):
         return found
 
 
-def build(model: Layer, *inputs: Any, seed: int = 0) -> Any:
-    """Make every variable of ``model`` for inputs like ``inputs``; returns the output's spec.
-
-    Call it inside ``strategy.scope()``, before anything is traced. ``inputs`` are tensors or
-    ``tf.TensorSpec``; sizes of the first dimension are ignored. Layers that are built already
-    keep their values.
-    """
-    adopt(model, path="", seed=seed)
-    for layer in layers_of(model):
-        layer._note_output(None)
-    specs = tf.nest.map_structure(spec_of, inputs)
-    # One symbolic call builds each layer with the input that it will really see.
-    forward = tf.function(lambda *xs: model(*xs, training=False), autograph=False)
-    return spec_of(forward.get_concrete_function(*specs).structured_outputs)
-
-
-def adopt(root: Layer, path: str, seed: int) -> None:
-    """Give ``root`` and all below it their paths, the seed of their initial values and dtypes."""
+def adopt(root: Layer, path: str, seed: int, above: Choices | None = None) -> None:
+    """Give ``root`` and all below it their paths, the seed of their initial values, dtypes, and
+    what the layers above them say of their variables."""
     places: dict[str, Layer] = {}
     seen: set[int] = set()
 
-    def visit(layer: Layer, path: str) -> None:
+    def visit(layer: Layer, path: str, above: Choices | None) -> None:
         seen.add(id(layer))
         if "_made" not in vars(layer):
             raise LayerError(
@@ -326,41 +356,13 @@ def adopt(root: Layer, path: str, seed: int) -> None:
             )
         places[path] = layer
         layer._path, layer._seed = path, seed
+        layer._choices = layer._choices.at(path, above)
         for name, child in layer.children():
             if id(child) not in seen:  # shared: the first path names it
                 child._take_dtypes(layer)
-                visit(child, join(path, name))
+                visit(child, join(path, name), layer._choices)
 
-    visit(root, path)
-
-
-def layers_of(root: Layer) -> Iterator[Layer]:
-    """``root`` and every layer below it, depth first, each once."""
-    yield root
-    for _, item in walk(root):
-        if isinstance(item, Layer):
-            yield item
-
-
-def set_precision(model: Layer, compute_dtype: str) -> None:
-    """Let every layer that sets no ``compute_dtype``, nor has one above that does, use this one."""
-    model._given_dtypes = (_float_name(compute_dtype), model._given_dtypes[1])
-    for layer in layers_of(model):
-        for _, child in layer.children():
-            child._take_dtypes(layer)
-
-
-def _float_name(dtype: str | None) -> str | None:
-    if dtype is None:
-        return None
-    try:
-        known = tf.as_dtype(dtype)
-    except TypeError:
-        known = None
-    if known is None or not known.is_floating:
-        names = ("bfloat16", "float16", "float32", "float64")
-        raise LayerError(f"unknown floating dtype {dtype!r}. {did_you_mean(dtype, names)}")
-    return known.name
+    visit(root, path, above)
 
 
 def _first_line(error: Exception) -> str:

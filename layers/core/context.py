@@ -23,7 +23,8 @@ class StepContext:
     ``key``: int64 [2], differs in each step, replica and microbatch. ``labels``: of the examples
     that this call is given. ``global_batch``: examples of the step over all replicas and
     microbatches. ``scale``: the schedule's factor. ``published``: sums over this call's examples,
-    by ``path/name``; see ``Layer.publish``.
+    by ``path/name``; see ``Layer.publish``. ``keys_drawn``: how many random keys each layer, by its
+    path, has been given.
     """
 
     key: tf.Tensor
@@ -33,6 +34,7 @@ class StepContext:
     global_batch: int | None = None
     scale: tf.Tensor | float = 1.0
     published: dict[str, tf.Tensor] = field(default_factory=dict)
+    keys_drawn: dict[str, int] = field(default_factory=dict)
 
 
 _local = threading.local()

@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from layers.core.errors import LayerError, did_you_mean
+
 
 def spec_of(x: Any) -> Any:
     """``tf.TensorSpec`` of a tensor, a spec or a nest of them, the first dimension left open."""
@@ -34,3 +36,17 @@ def describe(x: Any) -> str:
         return f"{sizes} {tf.as_dtype(tensor.dtype).name}"
 
     return ", ".join(one(leaf) for leaf in tf.nest.flatten(x))
+
+
+def float_name(dtype: str | None) -> str | None:
+    """The name of a floating dtype, or ``None``; ``LayerError`` for anything else."""
+    if dtype is None:
+        return None
+    try:
+        known = tf.as_dtype(dtype)
+    except TypeError:
+        known = None
+    if known is None or not known.is_floating:
+        names = ("bfloat16", "float16", "float32", "float64")
+        raise LayerError(f"unknown floating dtype {dtype!r}. {did_you_mean(dtype, names)}")
+    return known.name

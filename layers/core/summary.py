@@ -7,9 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.core.base import Layer, layers_of
+from layers.core.base import Layer
+from layers.core.cost import multiply_adds
 from layers.core.errors import LayerError
-from layers.core.tree import walk
+from layers.core.model import layers_of
+from layers.core.roles import trained_variables
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,10 @@ class Row:
     """One layer. Rows do not count the layers below them, so a column sums to the model's.
 
     ``output_shape`` has ``None`` for the batch; a layer with several outputs has a tuple of them.
-    ``parameters`` counts the values in all variables, ``trainable`` those an optimizer changes.
+    ``parameters`` counts the values in all variables, ``trainable`` those that training changes.
     What an optimizer remembers that a layer holds for itself counts among its ``parameters``.
-    ``dtype`` is what the layer computes in.
+    ``dtype`` is what the layer computes in. ``multiply_adds``: of one example in a forward pass,
+    see ``layers.core.cost``; ``None`` where a size is not known.
     """
 
     path: str
@@ -28,16 +31,20 @@ class Row:
     parameters: int
     trainable: int
     dtype: str
+    multiply_adds: int | None
 
 
 def summarize(model: Layer) -> list[Row]:
     """A row for each layer of a built model, depth first; what is shared counts once."""
-    rows = []
-    counted: set[int] = set()
     for layer in layers_of(model):
         if layer._output_spec is None:
             raise LayerError(f"{layer.label}: is not built; call layers.build(model, spec) first")
-        own = [v for v in _own_variables(layer) if id(v) not in counted]
+    trained = {id(variable) for variable in trained_variables(model).values()}
+    costs = multiply_adds(model, model._input_specs)
+    counted: set[int] = set()
+    rows = []
+    for layer in layers_of(model):
+        own = [v for _, v in layer.own_variables() if id(v) not in counted]
         counted.update(id(v) for v in own)
         rows.append(
             Row(
@@ -45,19 +52,12 @@ def summarize(model: Layer) -> list[Row]:
                 type=type(layer).__name__,
                 output_shape=_shape(layer._output_spec),
                 parameters=sum(v.shape.num_elements() for v in own),
-                trainable=sum(v.shape.num_elements() for v in own if v.trainable),
+                trainable=sum(v.shape.num_elements() for v in own if id(v) in trained),
                 dtype=layer.compute_dtype,
+                multiply_adds=costs[id(layer)],
             )
         )
     return rows
-
-
-def _own_variables(layer: Layer) -> list[tf.Variable]:
-    held = walk(layer, into=lambda module: not isinstance(module, Layer))
-    # An optimizer inside a layer holds the variables of the layers below too.
-    below = {id(v) for _, child in layer.children() for v in child.named_variables().values()}
-    unique = {id(item): item for _, item in held if isinstance(item, tf.Variable)}
-    return [variable for key, variable in unique.items() if key not in below]
 
 
 def _shape(spec: Any) -> tuple[Any, ...]:

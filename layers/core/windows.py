@@ -1,4 +1,4 @@
-"""What convolutions and pooling share: the window that slides over an image."""
+"""What convolutions and pooling share: the window that slides over a series, image or volume."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from layers.core.specs import describe
 
 PADDINGS = ("same", "valid")
 
+# By the number of axes that the window slides over.
+AXES = {
+    1: "[batch, time, channels]",
+    2: "[batch, height, width, channels]",
+    3: "[batch, depth, height, width, channels]",
+}
+FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}  # what TensorFlow calls them
+
 
 def check_fit(
     layer: Layer, x: Any, window: tuple[int, ...], padding: str, dilation: tuple[int, ...]
 ) -> None:
     """Raise ``LayerError`` where ``window`` is larger than the image, so that nothing comes out."""
-    if padding == "same":
+    if padding != "valid":
         return
     extents = [(size - 1) * step + 1 for size, step in zip(window, dilation, strict=True)]
     for size, extent in zip(x.shape[1:-1], extents, strict=True):
@@ -32,14 +40,15 @@ def check_fit(
 def with_any_batch(operation: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
     """``operation(x)``, where the batch may be empty.
 
-    TensorFlow's oneDNN convolutions (2.21, on CPU) answer an empty batch with the input's shape and
-    fail in the backward pass, so an empty shard takes the shape from one example of zeros.
+    On an empty batch TensorFlow's oneDNN operations (2.21, on CPU) give convolutions a wrong shape
+    and weights gradients that nobody wrote, and max pooling ends the process. So what may be empty
+    is computed with an example of zeros behind it, which is there only where there is no other.
     """
     if x.shape[0]:  # known, and not empty
         return operation(x)
-
-    # Not tf.pad in place of the condition: Grappler merges it into the convolution.
-    def none_of_one() -> tf.Tensor:
-        return operation(tf.zeros(tf.concat([[1], tf.shape(x)[1:]], 0), x.dtype))[:0]
-
-    return tf.cond(tf.equal(tf.shape(x)[0], 0), none_of_one, lambda: operation(x))
+    # Neither tf.pad, which Grappler merges into the convolution, nor tf.cond, whose branches XLA
+    # compiles with different shapes, and in which max pooling trains ten times slower.
+    size = tf.shape(x)
+    missing = tf.cast(tf.equal(size[:1], 0), tf.int32)
+    zeros = tf.zeros(tf.concat([missing, size[1:]], 0), x.dtype)
+    return operation(tf.concat([x, zeros], 0))[: size[0]]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from layers.core.base import Layer, build
+from layers.core.base import Layer
 from layers.core.context import training_step
+from layers.core.model import build
 from layers.core.roles import outer_variables
 
 SEED = 7
@@ -32,6 +33,8 @@ class Case:
             them, of further inputs.
         variables: how many variables it has, state included.
         state: whether training changes variables that are not trainable.
+        fixed: whether it has such variables that training leaves alone.
+        stops: whether it lets no gradient, or only a part of it, through to its inputs.
         random: whether it draws random numbers in training.
         integers_below: bound of the examples, where the input's dtype is an integer.
         labels: whether training needs the step's labels; they are integers below ``CLASSES``.
@@ -46,6 +49,8 @@ class Case:
     integers_below: int = 256
     labels: bool = False
     more: tuple[Any, ...] = ()
+    fixed: bool = False
+    stops: bool = False
     label: str = field(default="")
 
     def __str__(self) -> str:
@@ -142,13 +147,13 @@ def assign(layer: Layer, given: Mapping[str, np.ndarray]) -> None:
 
 
 def objective(y: Any) -> tf.Tensor:
-    """A float32 loss for each example ``[batch]``, to which every value of the output matters."""
+    """A loss ``[batch]``, float32 at least, to which every value of the output matters."""
     total = 0.0
     for part in tf.nest.flatten(y):
         flat = tf.reshape(part, [tf.shape(part)[0], int(np.prod(part.shape[1:]))])
-        flat = tf.cast(flat, tf.float32)
+        flat = flat if flat.dtype == tf.float64 else tf.cast(flat, tf.float32)
         # Different weights, so that layers whose outputs have a fixed mean and variance train too.
-        weights = tf.cos(tf.range(flat.shape[1], dtype=tf.float32))
+        weights = tf.cos(tf.range(flat.shape[1], dtype=flat.dtype))
         total += tf.reduce_sum(weights * (flat + flat**2), -1) / flat.shape[1]
     return total
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from layers.core.base import build
+from layers.core.model import build
 from layers.core.roles import outer_variables
 from layers.testing.case import Case, assert_close, mirrored, objective, step, values
 
@@ -48,6 +48,7 @@ def _train(
         ):
             tape.watch(weights)
             loss = tf.reduce_sum(objective(layer(*xs, training=True))) / _BATCH
+            loss = tf.cast(loss, tf.float32)
         gradients = tape.gradient(loss, weights)
         gradients, loss = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, loss])
         for weight, gradient in zip(weights, gradients, strict=True):

@@ -39,7 +39,8 @@ class ResidentFeed:
         self.name = name
         self.size = len(labels)
         self.batch = batch
-        self.per_replica = batch // strategy.num_replicas_in_sync
+        self.replicas = strategy.num_replicas_in_sync
+        self.per_replica = batch // self.replicas
         self.inputs = self._on_each_replica(inputs)
         self.labels = self._on_each_replica(labels)
         self.element_spec = tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype)

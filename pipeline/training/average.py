@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
+from pipeline.training.optimizers import wide_dtype
+
 
 class WeightAverage(tf.Module):
     """``average = d * average + (1 - d) * weight`` with ``d = min(decay, (1 + t) / (10 + t))``.
@@ -20,7 +22,9 @@ class WeightAverage(tf.Module):
         self.decay = decay
         self.weights = dict(variables)
         self.averages = {
-            path: tf.Variable(v.read_value(), trainable=False, name="average")
+            path: tf.Variable(
+                tf.cast(v.read_value(), wide_dtype(v)), trainable=False, name="average"
+            )
             for path, v in variables.items()
         }
 
@@ -30,14 +34,20 @@ class WeightAverage(tf.Module):
         decay = tf.minimum(self.decay, (1.0 + t) / (10.0 + t))
         for path, average in self.averages.items():
             keep = tf.cast(decay, average.dtype)
-            average.assign_sub((1 - keep) * (average - self.weights[path]))
+            weight = tf.cast(self.weights[path], average.dtype)
+            average.assign_sub((1 - keep) * (average - weight))
+
+    def restart(self) -> None:
+        """Begin again with the weights as they are."""
+        for path, average in self.averages.items():
+            average.assign(tf.cast(self.weights[path].read_value(), average.dtype))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model computes with the averages; the weights are put back afterwards."""
         kept = {path: v.read_value() for path, v in self.weights.items()}
         for path, v in self.weights.items():
-            v.assign(self.averages[path].read_value())
+            v.assign(tf.cast(self.averages[path].read_value(), v.dtype))
         try:
             yield
         finally:

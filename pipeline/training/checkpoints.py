@@ -12,16 +12,18 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from layers import Layer
 from pipeline.errors import StoreError, TrainingError
 
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished-"
+VARIABLES = "variables"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Manifest:
     metrics: dict[str, float]
     progress: dict[str, Any]  # of the outer loop; see loop.Progress
     files: dict[str, str]  # name -> SHA-256
+    # path of each of the model's variables -> the attributes that lead to it from the model
+    routes: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -45,6 +49,7 @@ class Checkpoints:
     def __init__(self, folder: Path, objects: Mapping[str, Any]) -> None:
         self.folder = folder
         self._checkpoint = tf.train.Checkpoint(**objects)
+        self._routes = _routes(objects["model"]) if "model" in objects else {}
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{UNFINISHED}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
@@ -55,9 +60,9 @@ class Checkpoints:
         unfinished = self.folder / f"{UNFINISHED}{step:08d}-{os.getpid()}"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        self._checkpoint.write(str(unfinished / "variables"))
+        self._checkpoint.write(str(unfinished / VARIABLES))
         files = {path.name: _digest(path) for path in sorted(unfinished.iterdir())}
-        manifest = Manifest(step, dict(metrics), dict(progress), files)
+        manifest = Manifest(step, dict(metrics), dict(progress), files, self._routes)
         with open(unfinished / MANIFEST, "w", encoding="utf-8") as file:
             json.dump(vars(manifest), file, indent=1)
             file.flush()
@@ -73,7 +78,7 @@ class Checkpoints:
         """
         manifest = read_manifest(folder)
         try:
-            self._checkpoint.read(str(folder / "variables")).assert_consumed()
+            self._checkpoint.read(str(folder / VARIABLES)).assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise TrainingError(
                 f"checkpoint {folder.name} does not fit this model: {_first_line(error)}. Its "
@@ -115,6 +120,22 @@ def weights_digest(variables: Mapping[str, tf.Variable]) -> str:
         digest.update(f"{path} {value.dtype} {value.shape}\n".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
+
+
+def _routes(model: Layer) -> dict[str, list[str]]:
+    """How TensorFlow's checkpoints get from ``model`` to each of its variables, shortest first."""
+    paths = {id(variable): path for path, variable in model.named_variables().items()}
+    found: dict[str, list[str]] = {}
+    waiting: list[tuple[Any, list[str]]] = [(model, [])]
+    seen = {id(model)}
+    for item, route in waiting:
+        if id(item) in paths:
+            found[paths[id(item)]] = route
+        for name, child in tf.train.TrackableView.children(item).items():
+            if id(child) not in seen:
+                seen.add(id(child))
+                waiting.append((child, [*route, name]))
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers import Layer, outer_variables
+from layers import Layer, layers_of
 from pipeline.errors import ConfigError
 
 # On CPU, XLA runs these several times slower than TensorFlow's own kernels.
@@ -41,7 +41,9 @@ def choose(
             "trainer.compile=loop: XLA compiles the whole loop for one replica only, and there "
             f"are {replicas}; use auto, gradients or off"
         )
-    assigns = len(outer_variables(model)) < len(model.variables)
+    assigns = any(not variable.trainable for variable in model.variables) or any(
+        layer.trains_itself for layer in layers_of(model)
+    )
     if requested == "gradients" and replicas > 1 and assigns:
         raise ConfigError(
             "trainer.compile=gradients: the model assigns state in its forward pass (BatchNorm, "

@@ -24,12 +24,13 @@ class Optimizer(tf.Module):
     """
 
     SLOTS: tuple[str, ...] = ()
+    slots: dict[str, dict[str, tf.Variable]]  # made by build alone: a dict that is replaced is
+    # lost to a checkpoint that was read before
 
     def __init__(self, learning_rate: float, weight_decay: float, name: str) -> None:
         super().__init__(name=name)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.slots: dict[str, dict[str, tf.Variable]] = {}
 
     def build(self, variables: Mapping[str, tf.Variable]) -> None:
         """Make the slots, zero. Inside ``strategy.scope()``, before anything is traced."""
@@ -43,7 +44,7 @@ class Optimizer(tf.Module):
         )
         self.slots = {
             slot: {
-                path: tf.Variable(tf.zeros_like(v), trainable=False, name=slot)
+                path: tf.Variable(tf.zeros(v.shape, wide_dtype(v)), trainable=False, name=slot)
                 for path, v in variables.items()
             }
             for slot in self.SLOTS
@@ -54,13 +55,14 @@ class Optimizer(tf.Module):
 
         ``gradients``: by path, dense, summed over the replicas.
         """
-        rate = tf.cast(self.learning_rate * scale, tf.float32)
-        count = tf.cast(self.updates.assign_add(1), tf.float32)
+        count = self.updates.assign_add(1)
         for path, gradient in gradients.items():
             variable = self.variables_by_path[path]
-            step = self.step(path, tf.cast(gradient, variable.dtype), rate, count)
+            dtype = wide_dtype(variable)
+            rate = tf.cast(self.learning_rate * scale, dtype)
+            step = self.step(path, tf.cast(gradient, dtype), rate, tf.cast(count, dtype))
             if self.weight_decay and decays(path, variable):
-                step += rate * self.weight_decay * variable
+                step += rate * self.weight_decay * tf.cast(variable, dtype)
             variable.assign_sub(tf.cast(step, variable.dtype))
 
     def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -68,9 +70,15 @@ class Optimizer(tf.Module):
         raise TypeError(f"{type(self).__name__} must define step(path, gradient, rate, count)")
 
 
+def wide_dtype(variable: tf.Variable) -> tf.DType:
+    """The dtype that updates are computed and remembered in: never narrower than float32."""
+    return tf.float64 if variable.dtype == tf.float64 else tf.float32
+
+
 def decays(path: str, variable: tf.Variable) -> bool:
-    """Whether weight decay applies: not to biases, nor to the scales and offsets of norms."""
-    return variable.shape.rank >= 2 and path.rpartition("/")[2] not in ("b", "scale", "offset")
+    """Whether weight decay applies: not to biases, scales and offsets of norms, slopes of PReLU."""
+    exempt = ("b", "scale", "offset", "alpha")
+    return variable.shape.rank >= 2 and path.rpartition("/")[2] not in exempt
 
 
 class SGD(Optimizer):

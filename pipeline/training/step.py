@@ -12,7 +12,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers import Layer, carrying, outer_variables, published_metrics, training_step
+from layers import (
+    Layer,
+    carrying,
+    outer_variables,
+    penalty_of,
+    published_metrics,
+    training_step,
+)
 from pipeline.data.feed import ResidentFeed
 from pipeline.training.average import WeightAverage
 from pipeline.training.optimizers import Optimizer
@@ -58,8 +65,16 @@ class TrainingStep:
         self.trainable = outer_variables(model)
         self.published = published_metrics(model)
         self.carrying = carrying(model)
+        self.penalty = penalty_of(model, self.trainable)
         self._compiled_backward: dict[tuple[int, int], Any] = {}
-        self.columns = (*task.metrics, *self.published, "gradient_norm", "learning_rate")
+        penalised = ("regularization",) if self.penalty else ()
+        self.columns = (
+            *task.metrics,
+            *self.published,
+            *penalised,
+            "gradient_norm",
+            "learning_rate",
+        )
 
     def __call__(
         self, step: tf.Tensor, order: tf.Tensor, position: tf.Tensor, inputs: Any, labels: Any
@@ -106,7 +121,7 @@ class TrainingStep:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Gradients of ``sum(loss) / global batch`` and the metrics' sums, over this replica."""
         gradients: list[tf.Tensor] = []
-        sums = tf.zeros([len(self.task.metrics) + len(self.published)])
+        sums = tf.zeros([len(self.columns) - 2])
         # Unrolled: BatchNorm reduces over the replicas, which no loop inside a replica allows.
         for number, part in enumerate(tf.split(indices, self.accumulate)):
             # One microbatch after the other, so that only one is in memory.
@@ -150,6 +165,10 @@ class TrainingStep:
             logits = self.model(self.preprocess(x), training=True)
             loss = self.task.loss(logits, y)
             objective = tf.reduce_sum(loss) / self.feed.batch
+            if self.penalty is not None:
+                # Summed over replicas and microbatches, it counts once.
+                share = self.penalty() / (self.feed.replicas * self.accumulate)
+                objective += share
         gradients = tape.gradient(objective, variables)
         dense = [
             tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
@@ -157,4 +176,6 @@ class TrainingStep:
         ]
         sums = [tf.reduce_sum(m) for m in self.task.measure(logits, y, loss)]
         sums += [context.published.get(name, tf.zeros([])) for name in self.published]
+        if self.penalty is not None:
+            sums.append(share * self.feed.batch)  # as a sum over examples, like the others
         return dense, tf.stack(sums)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -68,3 +69,13 @@ def test_sizes_that_are_not_known_may_stay_so() -> None:
     traced = tf.function(shaped, input_signature=[tf.TensorSpec([None, None])], autograph=False)
     assert traced(tf.zeros([0, 6])).shape == (0, 3, 2)
     assert traced(tf.zeros([2, 6])).shape == (2, 3, 2)
+
+
+def test_a_numpy_array_is_taken_as_a_tensor() -> None:
+    assert layers.Dense(3)(np.ones([2, 4], np.float32)).shape == (2, 3)
+
+
+def test_what_an_initializer_refuses_is_said_with_the_layer_and_the_weight() -> None:
+    layer = layers.Conv2D(3, 3, kernel_initializer="identity")
+    with pytest.raises(layers.LayerError, match=r"^at \(Conv2D\): w: "):
+        layers.build(layers.Stack({"at": layer}), tf.TensorSpec([None, 8, 8, 2]))

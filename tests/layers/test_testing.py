@@ -72,18 +72,46 @@ class CountsInEvaluation(Scale):
 class DrawsWithoutKey(Scale):
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         y = super().call(x, training)
-        return y * tf.random.uniform([], 0.5, 1.0) if training else y
+        return y * tf.random.uniform([], 0.5, 1.0, y.dtype) if training else y
 
 
 class DrawsTheSameOnReplicas(Scale):
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         y = super().call(x, training)
-        return y * tf.random.stateless_uniform([], [1, 2]) if training else y
+        return y * tf.random.stateless_uniform([], [1, 2], dtype=y.dtype) if training else y
 
 
 class StaysInFloat32(Scale):
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         return tf.cast(x, tf.float64) * tf.cast(self.w, tf.float64)
+
+
+class HasAWrongGradient(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        @tf.custom_gradient
+        def doubled(y: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            return y, lambda upstream: 2.0 * upstream
+
+        return doubled(super().call(x, training))
+
+
+class ReplacesWhatHoldsItsVariable(Scale):
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, Any] = {}
+
+    def build(self, x: tf.TensorSpec) -> None:
+        self.held = {"w": self.weight("w", [4], "normal")}
+
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        return self.cast(x) * self.cast(self.held["w"])
+
+
+class SaysNothingOfTheShape(Scale):
+    def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        if x.shape[-1] != 4:
+            raise layers.LayerError("wrong size")
+        return super().call(x, training)
 
 
 class TakesNoConfig(Scale):
@@ -113,6 +141,9 @@ def test_a_right_layer_passes() -> None:
         (DrawsWithoutKey, {"random": True}, ""),
         (DrawsTheSameOnReplicas, {"random": True}, "randomness_is_keyed: random declared: True"),
         (StaysInFloat32, {}, "computes_in_bfloat16: "),
+        (HasAWrongGradient, {}, "gradients_equal_finite_differences: the gradient of w along a"),
+        (ReplacesWhatHoldsItsVariable, {}, "restored_before_it_is_built: "),
+        (SaysNothingOfTheShape, {}, "wrong_inputs_are_explained: no layer is named: wrong size"),
         (TakesNoConfig, {"arguments": {"sizes": [1]}}, "made_from_a_config: "),
     ],
 )

@@ -15,6 +15,11 @@ CASES = [
     Case(layers.Activation, {"function": "silu"}, ROWS, variables=0),
     Case(layers.Flatten, {}, IMAGE, variables=0),
     Case(layers.Reshape, {"shape": [2, -1]}, IMAGE, variables=0),
+    Case(layers.Permute, {"axes": [3, 1, 2]}, IMAGE, variables=0),
+    Case(layers.Identity, {}, ROWS, variables=0),
+    Case(layers.Bias, {}, SERIES, variables=1),
+    Case(layers.PReLU, {"shared_axes": [1, 2]}, IMAGE, variables=1),
+    Case(layers.PReLU, {"alpha_initializer": "uniform"}, ROWS, variables=1),
 ]
 
 PARITY = [
@@ -28,6 +33,22 @@ PARITY = [
     Parity("flatten", lambda: layers.Flatten(), lambda: keras.layers.Flatten(), IMAGE, []),
     Parity(
         "reshape", lambda: layers.Reshape([2, -1]), lambda: keras.layers.Reshape([2, -1]), IMAGE, []
+    ),
+    Parity(
+        "permute",
+        lambda: layers.Permute([3, 1, 2]),
+        lambda: keras.layers.Permute([3, 1, 2]),
+        IMAGE,
+        [],
+    ),
+    Parity("identity", lambda: layers.Identity(), lambda: keras.layers.Identity(), IMAGE, []),
+    Parity("prelu", lambda: layers.PReLU(), lambda: keras.layers.PReLU(), SERIES, ["alpha"]),
+    Parity(
+        "prelu with shared axes",
+        lambda: layers.PReLU([1, 2]),
+        lambda: keras.layers.PReLU(shared_axes=[1, 2]),
+        IMAGE,
+        ["alpha"],
     ),
 ]
 
@@ -57,6 +78,36 @@ WRONG = [
         "Reshape: only one size of shape may be -1; got [-1, 2, -1]",
     ),
     Wrong(lambda: layers.Reshape([0]), "Reshape: shape must be a whole number, at least 1; got 0"),
+    Wrong(
+        lambda: layers.Permute([0, 1]),
+        "Permute: axes must be a whole number, at least 1; got 0",
+    ),
+    Wrong(
+        lambda: layers.Permute([1, 3]),
+        "Permute: axes must be all of 1, 2, … once each, without the batch (0); got [1, 3]",
+    ),
+    Wrong(
+        lambda: layers.Permute([2, 1]),
+        "at (Permute): axes [2, 1] are for an input of rank 3, got [None, 4] float32",
+        FOUR,
+    ),
+    Wrong(
+        lambda: layers.Bias(),
+        "at (Bias): expects [batch, ..., features] (rank 2 or more), got [None] float32",
+        tf.TensorSpec([None]),
+    ),
+    Wrong(
+        lambda: layers.PReLU(shared_axes=2),
+        "at (PReLU): shared_axes must be different axes of its input, not the batch's (0); got "
+        "shared_axes [2] for [None, 4] float32",
+        FOUR,
+    ),
+    Wrong(
+        lambda: layers.PReLU(),
+        "at (PReLU): needs axis 1 of its input to be known when it is built, got "
+        "[None, None, 4] float32",
+        tf.TensorSpec([None, None, 4]),
+    ),
     Wrong(
         lambda: layers.Stack({"a/b": layers.Dense(2)}),
         "Stack: 'a/b' cannot name a layer; a name is not empty and has no /",

@@ -1,4 +1,4 @@
-"""Dropout's masks: how many values, which, and on what they depend."""
+"""What is dropped or added at random: how much, which values, and on what it depends."""
 
 from __future__ import annotations
 
@@ -32,12 +32,54 @@ def test_rate_holds_in_short_floats(dtype: str) -> None:
     assert dropped == pytest.approx(0.001, rel=0.2)  # 4 deviations
 
 
-def test_evaluation_passes_everything() -> None:
-    np.testing.assert_array_equal(layers.Dropout(0.9)(ONES), ONES)
+@pytest.mark.parametrize(
+    "layer", [layers.Dropout, layers.DropPath, layers.SpatialDropout, layers.GaussianNoise]
+)
+def test_evaluation_and_zero_change_nothing(layer: type[layers.Layer]) -> None:
+    images = tf.reshape(ONES, [64, 5, 4, 5])
+    np.testing.assert_array_equal(layer(0.9)(images), images)
+    np.testing.assert_array_equal(layer(0)(images, training=True), images)
 
 
-def test_rate_zero_draws_nothing() -> None:
-    np.testing.assert_array_equal(layers.Dropout(0)(ONES, training=True), ONES)
+@pytest.mark.parametrize("places", [[5], [5, 3], [2, 3, 4]])
+def test_spatial_dropout_drops_whole_channels(places: list[int]) -> None:
+    x = np.random.default_rng(0).uniform(1, 2, [50, *places, 40]).astype(np.float32)
+    with layers.training_step(seed=0, step=0):
+        y = layers.SpatialDropout(0.3)(tf.constant(x), training=True).numpy()
+    kept = (y != 0).reshape([50, -1, 40])
+    np.testing.assert_array_equal(kept.all(1), kept.any(1))
+    assert 1 - kept.mean() == pytest.approx(0.3, abs=0.035)  # 2,000 channels: 3.4 deviations
+    assert 0 < kept.all(1)[0].sum() < 40  # each example drops others
+    np.testing.assert_allclose(y[y != 0], x[y != 0] / 0.7, rtol=1e-6)
+
+
+def test_drop_path_drops_whole_examples() -> None:
+    x = np.random.default_rng(0).uniform(1, 2, [2000, 3, 2]).astype(np.float32)
+    with layers.training_step(seed=0, step=0):
+        y = layers.DropPath(0.3)(tf.constant(x), training=True).numpy()
+    kept = (y != 0).reshape([2000, -1])
+    np.testing.assert_array_equal(kept.all(1), kept.any(1))
+    assert 1 - kept.mean() == pytest.approx(0.3, abs=0.035)
+    np.testing.assert_allclose(y[y != 0], x[y != 0] / 0.7, rtol=1e-6)
+    assert y.mean() == pytest.approx(x.mean(), abs=0.075)  # 3.4 deviations
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gaussian_noise_has_its_deviation_and_no_mean(dtype: str) -> None:
+    with layers.training_step(seed=0, step=0):
+        y = layers.GaussianNoise(0.5, compute_dtype=dtype)(0 * ONES, training=True)
+    noise = tf.cast(y, tf.float32).numpy()
+    assert y.dtype == dtype
+    assert noise.std() == pytest.approx(0.5, rel=0.03)  # 6,400 values: 3.4 deviations
+    assert abs(noise.mean()) < 4 * 0.5 / 80
+    assert np.abs(noise).max() > 3 * 0.5  # not cut off
+
+
+def test_a_layer_that_is_used_twice_drops_others_each_time() -> None:
+    shared = layers.Dropout(0.5)
+    with layers.training_step(seed=0, step=0):
+        first, second = (shared(ONES, training=True) != 0 for _ in range(2))
+    assert np.mean(first == second) == pytest.approx(0.5, abs=0.03)
 
 
 def test_masks_repeat_and_differ_by_seed_step_replica_microbatch_and_path() -> None:

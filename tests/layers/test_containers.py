@@ -1,4 +1,4 @@
-"""Stack and Residual; paths, sharing, and what goes down from a layer to those below it."""
+"""Containers; paths, sharing, and what goes down from a layer to those below it."""
 
 from __future__ import annotations
 
@@ -224,3 +224,76 @@ def test_copy_of_a_model_keeps_its_paths() -> None:
     model = _model()
     layers.build(model, ROWS)
     assert list(copy.deepcopy(model).named_variables()) == list(model.named_variables())
+
+
+def test_branches_join_what_their_layers_give() -> None:
+    x = tf.constant([[1.0, -2.0]])
+    twice, same = layers.Activation(lambda x: 2 * x), layers.Activation("linear")
+    for join, expected in (
+        ("add", [[3.0, -6.0]]),
+        ("mean", [[1.5, -3.0]]),
+        ("concat", [[2.0, -4.0, 1.0, -2.0]]),
+    ):
+        np.testing.assert_array_equal(layers.Branches([twice, same], join=join)(x), expected)
+
+
+def test_repeated_layers_have_values_of_their_own() -> None:
+    model = layers.Repeat(layers.Residual(layers.Dense(4)), times=3)
+    layers.build(model, ROWS)
+    assert list(model.named_variables()) == [f"{i}/block/{n}" for i in range(3) for n in "wb"]
+    first, second = (model[i].block.w.numpy() for i in (0, 1))
+    assert np.abs(first - second).min() > 0
+    alone = layers.Stack({"0": layers.Residual(layers.Dense(4))})
+    layers.build(alone, ROWS)
+    np.testing.assert_array_equal(alone["0"].block.w, first)
+
+
+def test_a_built_layer_is_not_repeated() -> None:
+    dense = layers.Dense(4)
+    dense(tf.ones([1, 4]))
+    with pytest.raises(layers.LayerError, match="Repeat: layer has been built; give it a new one"):
+        layers.Repeat(layers.Residual(dense), times=2)
+
+
+class _Sum(layers.Layer):
+    """The sum over the steps that count."""
+
+    def call(self, x: tf.Tensor, training: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
+        if mask is None:
+            return tf.reduce_sum(x, 1)
+        return tf.reduce_sum(tf.where(mask[..., None], x, 0.0), 1)
+
+
+def test_a_mask_reaches_the_layers_that_take_one() -> None:
+    x = tf.constant([[[1.0], [2.0], [4.0]]])
+    mask = tf.constant([[True, False, True]])
+    model = layers.Stack(
+        {
+            "plain": layers.Stack({"same": layers.Activation("linear")}),
+            "around": layers.Residual(layers.Repeat(layers.Activation("linear"), times=2)),
+            "sums": layers.Branches([_Sum(), layers.Stack([_Sum()])]),
+        }
+    )
+    np.testing.assert_array_equal(model(x), [[28.0]])
+    np.testing.assert_array_equal(model(x, mask=mask), [[20.0]])
+
+
+def test_padding_tokens_are_masked() -> None:
+    table = layers.Embedding(4, 2)
+    model = layers.Masked(layers.Stack({"embed": table, "sum": _Sum()}), padding=3)
+    y = model(tf.constant([[1, 3, 2], [3, 3, 3]]))
+    np.testing.assert_allclose(y, [table.table[1] + table.table[2], [0.0, 0.0]], rtol=1e-6)
+
+
+def test_a_mask_that_no_layer_takes_is_refused() -> None:
+    model = layers.Stack({"a": layers.Dense(2), "b": layers.Residual(layers.Dense(2))})
+    with pytest.raises(layers.LayerError, match="Stack: is given a mask, and no layer in it takes"):
+        model(tf.ones([2, 3, 4]), mask=tf.ones([2, 3], tf.bool))
+
+
+def test_a_layer_that_is_used_twice_draws_twice() -> None:
+    drop = layers.Dropout(0.5)
+    model = layers.Branches({"a": drop, "b": layers.Stack({"again": drop})}, join="concat")
+    with layers.training_step(seed=0, step=0):
+        first, second = tf.split(model(tf.ones([4, 50]), training=True), 2, -1)
+    assert np.any(first.numpy() != second.numpy())
