@@ -11,7 +11,7 @@ from layers.cells import Cell, GRUCell, LSTMCell, RNNCell, StackedCells
 from layers.containers import Branches, Masked, Repeat, Residual, Stack
 from layers.convolution import Conv1D, Conv2D, Conv3D
 from layers.core.base import Layer
-from layers.core.context import training_step
+from layers.core.context import step_context, training_step
 from layers.core.errors import LayerError
 from layers.core.model import build, layers_of, set_precision
 from layers.core.roles import (
@@ -118,6 +118,7 @@ __all__ = [
     "published_metrics",
     "reset",
     "set_precision",
+    "step_context",
     "summarize",
     "trained_variables",
     "training_step",

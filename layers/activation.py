@@ -17,7 +17,7 @@ _QUARTER = initializers.constant(0.25)
 
 
 class Activation(Layer):
-    """``function(x)``, one value at a time; the shape stays.
+    """``function(x)``, one value at a time: ``[batch, ...] -> the same``.
 
     Args:
         function: name in ``layers.activations``, or a function of one tensor.
@@ -32,7 +32,7 @@ class Activation(Layer):
 
 
 class Identity(Layer):
-    """``x``, as it is: to take the place of a layer."""
+    """``x``, as it is, to take the place of a layer: ``[batch, ...] -> the same``."""
 
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         return x
@@ -40,6 +40,8 @@ class Identity(Layer):
 
 class PReLU(Layer):
     """``x`` where it is positive, ``alpha * x`` where it is negative (He et al. 2015).
+
+    ``[batch, ...] -> the same``.
 
     ``alpha`` is trained, ``[1 or size, ...]``: the sizes of the input without the batch, with 1 for
     the axes that share it.

@@ -17,6 +17,8 @@ from layers.core.replicas import sum_over_replicas
 class BatchNorm(Layer):
     """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, by channel (the last axis).
 
+    ``[batch, ..., channels] -> the same``.
+
     In training the statistics are those of the batch (Ioffe and Szegedy 2015), in evaluation
     moving averages of them. The variance is the biased one, ``sum((x - mean)^2) / count``, in both,
     as in Keras. Where ``freeze`` names the moving statistics, training uses them as evaluation

@@ -18,7 +18,7 @@ from layers.core.errors import LayerError
 
 
 class Cell(Layer):
-    """One step in time: ``x [batch, inputs]``, state -> ``(y [batch, units], state)``.
+    """One step in time: ``[batch, inputs], state -> [batch, units], state``.
 
     A subclass sets ``units`` and ``state_size`` (a size, or a nest of sizes) and writes ``build``
     and ``advance``. What does not depend on the state goes into ``project``, which a sequence needs

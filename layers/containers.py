@@ -69,6 +69,8 @@ class _Container(Layer):
 class Stack(_Container):
     """Calls its layers in order, each with the output of the one before.
 
+    ``[batch, ...] -> `` what the last layer gives.
+
     Args:
         layers: a mapping, name to layer, in order. The names are the layers' paths and the keys
             by which a config overrides one (``model.layers.hidden.units=256``); ``None`` in place
@@ -115,6 +117,8 @@ JOINS = ("add", "concat", "mean")
 class Branches(_Container):
     """Gives its input to several layers side by side and joins their outputs.
 
+    ``[batch, ...] -> `` the outputs, joined.
+
     Args:
         layers: a mapping, name to layer, or a sequence, as for ``Stack``.
         join: ``add`` and ``mean`` need outputs of one shape; ``concat`` puts them behind each other
@@ -151,7 +155,7 @@ class Branches(_Container):
 
 
 class Residual(Layer):
-    """``block(x) + shortcut(x)`` (He et al. 2016).
+    """``block(x) + shortcut(x)`` (He et al. 2016): ``[batch, ...] -> [batch, ...]``.
 
     Args:
         block: the layer that learns the difference.

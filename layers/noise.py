@@ -17,7 +17,8 @@ from layers.core.base import Layer
 class Dropout(Layer):
     """In training each value is zero with probability ``rate``, else divided by ``1 - rate``.
 
-    In evaluation it does nothing (Srivastava et al. 2014, scaled in training).
+    ``[batch, ...] -> the same``. In evaluation it does nothing (Srivastava et al. 2014, scaled in
+    training).
 
     Args:
         rate: the share of values that become zero, in [0, 1).
@@ -76,7 +77,7 @@ class DropPath(Dropout):
 
 
 class GaussianNoise(Layer):
-    """In training adds to each value a normal number with mean 0.
+    """In training adds to each value a normal number with mean 0: ``[batch, ...] -> the same``.
 
     Args:
         deviation: of what is added, in the units of the input.

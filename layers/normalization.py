@@ -22,6 +22,8 @@ from layers.core.specs import describe
 class LayerNorm(Layer):
     """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, example by example.
 
+    ``[batch, ..., channels] -> the same``.
+
     The statistics are taken over ``axis`` of each example (Ba et al. 2016), the same in training
     and evaluation; the variance is the biased one.
 
@@ -65,6 +67,8 @@ class LayerNorm(Layer):
 
 class RMSNorm(Layer):
     """``x / sqrt(mean(x^2) + epsilon) * scale``, example by example (Zhang and Sennrich 2019).
+
+    ``[batch, ..., channels] -> the same``.
 
     Cheaper than ``LayerNorm`` and, in Transformers, as good: the mean is left in.
 

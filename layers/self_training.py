@@ -29,6 +29,8 @@ class LocalOptimizer(Protocol):
 class SelfTraining(Layer):
     """Computes ``layer(x)`` and, in training, improves ``layer`` and ``head`` by a loss of its own.
 
+    ``[batch, ...] -> `` what ``layer`` gives.
+
     Each training call is one update from ``loss(head(layer(x)), labels)``; the output is that of
     the weights before it. No gradient leaves the layer, neither to what is below nor to what is
     above, and the model's optimizer does not see its weights (``layers.outer_variables``). In

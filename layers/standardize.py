@@ -22,6 +22,8 @@ from layers.core.model import layers_of
 class Standardize(Layer):
     """``(x - mean) / sqrt(variance + epsilon)`` by feature, with statistics of the training data.
 
+    ``[batch, ...] -> the same``.
+
     ``adapt`` finds the statistics; before that they are 0 and 1, and the layer is the identity.
     The variance is the biased one. A feature that had one value throughout gives 0, whatever comes
     later: nothing can have been learnt about it.

@@ -69,6 +69,8 @@ class MovingAverage(Layer):
 class RunningStatistics(Layer):
     """``(x - mean) / sqrt(variance + epsilon)`` by feature, over all that training has seen.
 
+    ``[batch, ...] -> the same``.
+
     In training the statistics take in the batch first, over all replicas, however the examples are
     spread; evaluation uses them as they stand, the identity at first. Unlike BatchNorm's they
     forget nothing, and no gradient passes through them: it is how observations are standardised in

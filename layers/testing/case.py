@@ -122,7 +122,11 @@ def mirrored(replicas: int) -> tf.distribute.Strategy:
             f"the suites need {replicas} logical CPU devices, there are {found}: call "
             f"layers.testing.logical_devices({replicas}) before TensorFlow is first used"
         )
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    # TensorFlow's own collectives clash where a process has strategies of different sizes.
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{i}" for i in range(replicas)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
 
 
 @contextmanager

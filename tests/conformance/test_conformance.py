@@ -11,13 +11,21 @@ from declared import CASES
 import layers
 from layers.testing import CHECKS, Case
 
-# Traced for two replicas, compiled or exported: a second declaration of a layer can wait for them.
-HEAVY = {
-    "check_built_on_first_call_equals_built_explicitly",
-    "check_replicas_train_alike",
-    "check_exported_model_serves_any_batch_size",
-    "check_xla_equals_graph",
+# The quick tier: what finds most mistakes soonest, of the first declaration of each layer.
+QUICK = {
+    "check_variables_are_all_found",
+    "check_evaluation_is_pure",
+    "check_traced_equals_eager_at_all_batch_sizes",
+    "check_every_trainable_gets_a_gradient",
+    "check_gradients_equal_finite_differences",
+    "check_wrong_inputs_are_explained",
 }
+# What a further declaration of a layer may change; the rest of it is left to the exhaustive tier.
+ARITHMETIC = {
+    "check_traced_equals_eager_at_all_batch_sizes",
+    "check_gradients_equal_finite_differences",
+}
+LARGE = 10  # variables: whole blocks and nets take seconds in each check
 
 
 def _runs() -> Iterator[Any]:
@@ -25,9 +33,10 @@ def _runs() -> Iterator[Any]:
     for case in CASES:
         for check in CHECKS:
             marks = []
-            if check.__name__ in HEAVY:
-                marks = [pytest.mark.exhaustive if case.layer in seen else pytest.mark.slow]
-            elif case.layer in seen:
+            if case.layer in seen:
+                further = check.__name__ not in ARITHMETIC
+                marks = [pytest.mark.exhaustive if further else pytest.mark.slow]
+            elif check.__name__ not in QUICK or case.variables > LARGE:
                 marks = [pytest.mark.slow]
             name = f"{case}-{check.__name__.removeprefix('check_')}"
             yield pytest.param(case, check, id=name, marks=marks)

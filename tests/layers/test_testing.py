@@ -83,7 +83,8 @@ class DrawsTheSameOnReplicas(Scale):
 
 class StaysInFloat32(Scale):
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
-        return tf.cast(x, tf.float64) * tf.cast(self.w, tf.float64)
+        dtype = tf.float64 if x.dtype == tf.float64 else tf.float32
+        return tf.cast(x, dtype) * tf.cast(self.w, dtype)
 
 
 class HasAWrongGradient(Scale):

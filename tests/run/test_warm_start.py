@@ -52,6 +52,15 @@ def test_a_frozen_warm_start_keeps_what_it_was_given(fit, store, source, tmp_pat
     assert tags["init_from"] == f"run {source}, best checkpoint of step 18"
 
 
+def test_averages_begin_with_the_weights_that_were_loaded(fit, store, source, tmp_path) -> None:
+    run = fit(
+        *SOURCE, "seed=5", f"+model.init_from.run={source}", "optimizer.learning_rate=1e-30"
+    )
+    expected = _weights(store, source, tmp_path, "best")
+    for path, value in _weights(store, run.run_id, tmp_path).items():
+        np.testing.assert_array_equal(value, expected[path])
+
+
 def test_a_pattern_without_a_weight_fails_before_training(fit, store, source) -> None:
     with pytest.raises(ConfigError) as error:
         fit(*SOURCE, f"+model.init_from.run={source}", "+model.init_from.map={hiden/*:hidden/*}")

@@ -87,3 +87,22 @@ def test_scale_multiplies_the_learning_rate() -> None:
     optimizer.build({"w": variable})
     optimizer.apply({"w": tf.constant([1.0])}, scale=0.1)
     np.testing.assert_allclose(variable, [0.95], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "momentum"])
+def test_narrow_weights_have_wide_slots(name: str) -> None:
+    import tensorflow as tf
+
+    from pipeline.training.optimizers import SGD, Adam
+
+    variable = tf.Variable(tf.ones([2], tf.bfloat16))
+    optimizer = Adam(1e-2) if name == "adam" else SGD(1e-2, momentum=0.9)
+    optimizer.build({"w": variable})
+    assert all(v.dtype == tf.float32 for s in optimizer.slots.values() for v in s.values())
+    for _ in range(3):
+        # Adding 1e-3 of this to a bfloat16 that is near 1 would change nothing.
+        optimizer.apply({"w": tf.constant([1.0, 0.001], tf.bfloat16)})
+    slot = next(iter(optimizer.slots.values()))["w"].numpy()
+    np.testing.assert_allclose(slot[1] / slot[0], 0.001, rtol=0.01)
+    assert variable.dtype == tf.bfloat16
+    assert float(variable[0]) < 1.0
