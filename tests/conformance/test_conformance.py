@@ -20,11 +20,14 @@ QUICK = {
     "check_gradients_equal_finite_differences",
     "check_wrong_inputs_are_explained",
 }
-# What a further declaration of a layer may change; the rest of it is left to the exhaustive tier.
-ARITHMETIC = {
-    "check_traced_equals_eager_at_all_batch_sizes",
-    "check_gradients_equal_finite_differences",
+# Seconds of tracing and compiling for each layer.
+EXHAUSTIVE = {
+    "check_built_on_first_call_equals_built_explicitly",
+    "check_exported_model_serves_any_batch_size",
+    "check_xla_equals_graph",
 }
+# What a further declaration of a layer changes most; the rest of it is left to the last tier.
+ARITHMETIC = "check_gradients_equal_finite_differences"
 LARGE = 10  # variables: whole blocks and nets take seconds in each check
 
 
@@ -32,14 +35,14 @@ def _runs() -> Iterator[Any]:
     seen: set[type] = set()
     for case in CASES:
         for check in CHECKS:
+            name = check.__name__
             marks = []
-            if case.layer in seen:
-                further = check.__name__ not in ARITHMETIC
-                marks = [pytest.mark.exhaustive if further else pytest.mark.slow]
-            elif check.__name__ not in QUICK or case.variables > LARGE:
+            if name in EXHAUSTIVE or (case.layer in seen and name != ARITHMETIC):
+                marks = [pytest.mark.exhaustive]
+            elif name not in QUICK or case.layer in seen or case.variables > LARGE:
                 marks = [pytest.mark.slow]
-            name = f"{case}-{check.__name__.removeprefix('check_')}"
-            yield pytest.param(case, check, id=name, marks=marks)
+            label = f"{case}-{name.removeprefix('check_')}"
+            yield pytest.param(case, check, id=label, marks=marks)
         seen.add(case.layer)
 
 

@@ -65,7 +65,7 @@ def test_outputs_and_gradients_equal_keras(
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 @pytest.mark.slow
 def test_a_loop_computes_what_unrolled_steps_do(
     monkeypatch: pytest.MonkeyPatch, reverse: bool, compiled: bool
