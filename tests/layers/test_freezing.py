@@ -141,3 +141,25 @@ def test_regularizers_are_functions() -> None:
 def test_a_vector_cannot_be_made_orthogonal() -> None:
     with pytest.raises(layers.LayerError, match=r"Orthogonal\(1\): needs a matrix or a kernel"):
         regularizers.Orthogonal(1.0)(tf.zeros([3]))
+
+
+def test_a_variable_that_two_layers_hold_pays_once() -> None:
+    class Pair(layers.Layer):
+        def __init__(self, **options: object) -> None:
+            super().__init__(**options)
+            self.first, self.second = layers.Dense(3, use_bias=False), Hold()
+
+        def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+            y = self.first(x, training=training)
+            self.second.w = self.first.w
+            return self.second(y, training=training)
+
+    class Hold(layers.Layer):
+        def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+            return x @ tf.transpose(self.w)
+
+    model = Pair(regularizers={"*/w": regularizers.L2(1.0)})
+    layers.build(model, FOUR)
+    penalty = layers.penalty_of(model, layers.outer_variables(model))
+    assert penalty is not None
+    np.testing.assert_allclose(penalty(), tf.reduce_sum(model.first.w**2), rtol=1e-6)
