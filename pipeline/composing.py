@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.object_type import ObjectType
@@ -25,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pipeline import config
 from pipeline.composition_errors import explained
+from pipeline.config_files import Loader
 from pipeline.errors import ConfigError
 
 VERSION_BASE = "1.3"
@@ -89,7 +89,7 @@ class Composer:
                 raise ConfigError(f"--config-dir: there is no folder {folder}")
             anchor = SearchPathQuery(provider="schema")  # as @hydra.main does it
             search_path.prepend("command-line", f"file://{folder}", anchor)
-        self.loader = ConfigLoaderImpl(search_path)
+        self.loader = Loader(search_path)
 
     def load(self, overrides: list[str], sweep: bool = False) -> DictConfig:
         """The config with its ``hydra`` node. ``sweep``: overrides may name several values."""

@@ -61,7 +61,8 @@ def explain(error: Exception, composer: Composer, overrides: list[str]) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_config(error, composer, overrides)
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}; it must be there, and yours to use"
+        advice = "its folder must be there, and yours to use; tracking.root=… sets another for runs"
+        return f"{error.filename}: {error.strerror}; {advice}"
     file = re.match(r"In '([^']+)'", text)
     prefix = f"{_path_of(file[1], composer)}: " if file else ""
     for pattern, answer in _ANSWERS:

@@ -7,6 +7,7 @@ file or override is an error. What a ``_target_`` takes is checked in ``prefligh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -125,11 +126,31 @@ class Evaluate:
 
 
 @dataclass
+class Reproduce:
+    """The whole config of ``pipeline.reproduce``."""
+
+    run: str = MISSING  # run id, an unambiguous beginning of one, or "latest"
+    check: bool = False  # exit with 1 unless bit-identical
+    at_commit: bool = False  # in a worktree of the recorded commit, with the recorded patch
+    anyway: bool = False  # also on data that is not the recorded data
+    tolerance: float = 1e-3  # relative difference up to which values count as equal
+    tracking: Tracking = field(default_factory=Tracking)
+    trusted_packages: list[str] = field(default_factory=list)  # the run's layers may be in these
+
+
+@dataclass
 class Prepare:
     """The whole config of ``pipeline.prepare``."""
 
     dataset: Dataset = field(default_factory=Dataset)
     trusted_packages: list[str] = field(default_factory=list)  # dataset.module may be in these
+
+
+@dataclass
+class Doctor:
+    """The whole config of ``pipeline.doctor``; ``--apply`` is a flag, not a key."""
+
+    tracking: Tracking = field(default_factory=Tracking)
 
 
 @dataclass
@@ -141,13 +162,16 @@ class Ui:
     port: int = 5000
 
 
+@cache
 def register() -> None:
     """Make the schemas of all verbs and groups known to Hydra, before anything is composed."""
     store = ConfigStore.instance()
     for name, verb in (
         ("train", Train),
         ("evaluate", Evaluate),
+        ("reproduce", Reproduce),
         ("prepare", Prepare),
+        ("doctor", Doctor),
         ("ui", Ui),
     ):
         store.store(name=f"{name}_schema", node=verb)

@@ -41,11 +41,14 @@ class TrainingError(UserError):
 
 
 def nearest(given: str, valid: Iterable[str], most: int = 3) -> list[str]:
-    """Up to ``most`` of the ``valid`` names that look like ``given``, nearest first."""
-    names = list(valid)
-    lowered = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(str(given).lower(), lowered, n=most, cutoff=0.5)
-    return [lowered[name] for name in close]
+    """Up to ``most`` of the ``valid`` names that look like ``given``, nearest first.
+
+    Names that look much less like it than the nearest are left out.
+    """
+    word, lowered = str(given).lower(), {name.lower(): name for name in valid}
+    close = difflib.get_close_matches(word, lowered, n=most, cutoff=0.5)
+    alike = {name: difflib.SequenceMatcher(None, word, name).ratio() for name in close}
+    return [lowered[name] for name in close if alike[name] > alike[close[0]] - 0.35]
 
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from pipeline import targets, warm_starting
+from pipeline import sources, targets, warm_starting
 from pipeline.config import Train
 from pipeline.errors import ConfigError, did_you_mean, did_you_mean_key
 from pipeline.intervals import describe, outside
@@ -56,6 +56,7 @@ TARGETS = {
     "optimizer": "optimizer=adam, or _target_: pipeline.training.optimizers.Adam",
     "schedule": "schedule=cosine, or _target_: pipeline.training.schedules.Cosine",
 }
+TRAINING = ("gradient_norm", "learning_rate")  # measured beside the task's metrics
 STORES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 _SPLIT = re.compile(r"[\w.-]+(\[[^\[\]:]*:[^\[\]:]*\])?")
@@ -239,12 +240,24 @@ def _check_words(flat: dict[str, Any]) -> Iterator[str]:
         why = "is of the test split, which must not choose" if test else "names no metric"
         leaf = metric.rpartition("/")[2] or "accuracy"
         yield f"objective.metric: {metric!r} {why}; write 'val/{leaf}' or 'train/{leaf}'"
+    elif isinstance(metric, str):
+        yield from _check_metric(metric, flat.get("task._target_"))
     resume = flat.get("resume")
     if isinstance(resume, str) and resume != "latest" and not _RUN_ID.fullmatch(resume):
         yield (
             f"resume: {resume!r} is neither a run id (32 characters of 0-9 and a-f) nor 'latest'. "
             + did_you_mean(resume, ["latest"])
         )
+
+
+def _check_metric(metric: str, task: Any) -> Iterator[str]:
+    """A line where no evaluation would ever report ``metric``: no checkpoint would be the best."""
+    split, _, name = metric.partition("/")
+    known = sources.literal_words(f"{task}.metrics") if isinstance(task, str) else []
+    published = split == "train" and "/" in name  # by a layer, under its path
+    if known and not published and name not in [*known, *(TRAINING if split == "train" else ())]:
+        near = did_you_mean(metric, [f"{split}/{name}" for name in known])
+        yield f"objective.metric: the task does not measure {metric!r}. {near}"
 
 
 def _check_batch(flat: dict[str, Any]) -> Iterator[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 
 from layers import summarize
@@ -14,10 +13,11 @@ from pipeline.assembly import Assembly
 from pipeline.console import Console
 from pipeline.errors import StoreError
 from pipeline.resuming import CONFIG_FILE
+from pipeline.run_checkpoints import RunCheckpoints
 from pipeline.strategy import device_names
 from pipeline.tracking.surroundings import here
 from pipeline.tracking.tracker import AnyTracker, Tracker
-from pipeline.training.checkpoints import Checkpoints, Manifest, weights_digest
+from pipeline.training.checkpoints import cause, weights_digest
 from pipeline.training.loop import Progress
 from pipeline.training.servable import servable
 from pipeline.training.warm_start import Loaded
@@ -26,15 +26,13 @@ SERVING_PACKAGES = ("tensorflow", "numpy", "mlflow")
 
 
 class Recorder:
-    """Keeps what the loop hands over: points, checkpoints (best and last), progress on screen."""
+    """Keeps what the loop hands over: points, checkpoints, progress on screen."""
 
     def __init__(self, tracker: AnyTracker, parts: Assembly, console: Console) -> None:
         self.tracker = tracker
         self.parts = parts
         self.console = console
-        self.checkpoints = Checkpoints(tracker.folder / "checkpoints", parts.checkpointed())
-        self._best: Path | None = None
-        self._last: Path | None = None
+        self.checkpoints = RunCheckpoints(tracker, parts, console)
 
     # What the loop calls -----------------------------------------------------------------------
 
@@ -46,15 +44,8 @@ class Recorder:
     def save(
         self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool
     ) -> None:
-        """Write a checkpoint and publish it. On disk the best and the last stay."""
-        folder = self.checkpoints.save(step, metrics, progress)
-        self.tracker.checkpoint(folder, step, metrics, best)
-        superseded = {self._last} | ({self._best} if best else set())
-        self._last = folder
-        if best:
-            self._best = folder
-        for old in superseded - {None, self._last, self._best}:
-            shutil.rmtree(str(old), ignore_errors=True)
+        """Write a checkpoint and publish it."""
+        self.checkpoints.save(step, metrics, progress, best)
 
     def show(self, step: int, metrics: dict[str, float]) -> None:
         """Tell a person how it goes."""
@@ -70,7 +61,7 @@ class Recorder:
     def begin(self) -> Progress:
         """A new run: its initial state is a checkpoint too, so that a run always has one."""
         progress = Progress()
-        self.save(0, {}, progress.state(), best=False)
+        self.checkpoints.begin(progress)
         return progress
 
     def tell_warm_start(self, loaded: Loaded) -> None:
@@ -80,27 +71,6 @@ class Recorder:
         self.tracker.tags({"init_from": loaded.source})
         for line in lines:
             self.console.line(f"warm start: {line}")
-
-    def restore(self) -> Progress:
-        """Go on from the last checkpoint, on disk or in MLflow."""
-        for folder in self.checkpoints.folder.glob("step-*"):
-            if folder != self.checkpoints.newest():
-                self._best = folder
-        folder = self.checkpoints.newest() or self._fetch("last")
-        manifest = self.checkpoints.restore(folder)
-        self._last = folder
-        progress = Progress(**manifest.progress)
-        if progress.best is not None and progress.best_step == manifest.step:
-            self._best = folder
-        return progress
-
-    def restore_best(self, progress: Progress) -> Manifest | None:
-        """Put the best checkpoint's weights in the model; the last stay where none is best."""
-        if progress.best is None or progress.best_step == self.parts.trainer.current_step:
-            return None
-        if self._best is None or not self._best.name.endswith(f"{progress.best_step:08d}"):
-            self._best = self._fetch("best")
-        return self.checkpoints.restore(self._best)
 
     def test(self) -> dict[str, float]:
         """Evaluate the model on the test split."""
@@ -123,22 +93,23 @@ class Recorder:
             module = servable(
                 parts.model, parts.preprocess, parts.task, parts.trainer.feed.element_spec
             )
-            self.tracker.model(
-                module,
-                "model",
-                example,
-                module(example).numpy(),  # type: ignore[operator]
-                requirements(),
-                parts.trainer.current_step,
-                metrics,
-            )
-
-    def _fetch(self, role: str) -> Path:
-        if not isinstance(self.tracker, Tracker):
-            raise StoreError("tracking=off keeps no checkpoints to go on from")
-        models = self.tracker._delivery.models
-        folder, _ = models.fetch(role, self.checkpoints.folder / f"fetched-{role}")
-        return folder
+            outputs = module(example).numpy()  # type: ignore[operator]
+            try:
+                self.tracker.model(
+                    module,
+                    "model",
+                    example,
+                    outputs,
+                    requirements(),
+                    parts.trainer.current_step,
+                    metrics,
+                )
+            except (OSError, tf.errors.OpError) as error:  # the disk is full, for one
+                raise StoreError(
+                    f"the trained model cannot be written to {self.tracker.folder}: "
+                    f"{cause(error)}. Its checkpoints stay: make room, and "
+                    f"resume={self.tracker.run_id} exports it."
+                ) from error
 
 
 def describe(

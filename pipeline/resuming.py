@@ -21,10 +21,14 @@ STAYS = (
     "trusted_packages",
 )  # of the present command, not of the recorded one
 
+EXTENDING = ("trainer.duration=", "trainer.early_stopping.")  # what makes a finished run go on
+
 
 def read_config(store: Store, run_id: str) -> DictConfig:
     """The composed config of a run, as it was trained."""
-    recorded = OmegaConf.create(store.text(run_id, CONFIG_FILE))
+    from pipeline.tracking.artifacts import recorded_text
+
+    recorded = OmegaConf.create(recorded_text(store, run_id, CONFIG_FILE))
     if not isinstance(recorded, DictConfig):
         raise ConfigError(f"run {run_id}: its {CONFIG_FILE} does not hold a config")
     return recorded
@@ -50,10 +54,12 @@ def recorded_config(
             f"resume={asked} goes on with the recorded config; {' '.join(groups)} would choose "
             "another. Start a new run for that, or change single keys."
         )
-    if store.recorded(run_id).status == "FINISHED" and not changes:
+    extends = [o for o in changes if o.lstrip("+").startswith(EXTENDING)]
+    if store.recorded(run_id).status == "FINISHED" and not extends:
+        ignored = f" {' '.join(changes)} alone does not." if changes else ""
         raise ConfigError(
-            f"run {run_id} is finished. To train it further give a longer trainer.duration; to "
-            f"look at it, python -m pipeline.evaluate run={run_id}."
+            f"run {run_id} is finished. To train it further give a longer trainer.duration;"
+            f"{ignored or ''} To look at it: python -m pipeline.evaluate run={run_id}."
         )
     for change in changes:
         key = change.lstrip("+").split("=")[0]

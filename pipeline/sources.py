@@ -62,12 +62,41 @@ def follow(target: str) -> Thing | Missing:
 
 
 def literal_words(target: str) -> list[str]:
-    """The strings of a literal in a module: a tuple's or list's elements, or a dict's keys."""
-    module_name, _, name = target.rpartition(".")
-    module = module_of(module_name)
-    value = getattr(bindings(module).get(name), "value", None) if module else None
+    """The strings of a literal in a module or class: a tuple's or list's, or the keys of a dict."""
+    owner, _, name = target.rpartition(".")
+    thing = follow(owner)
+    if isinstance(thing, Module):
+        value = getattr(bindings(thing).get(name), "value", None)
+    else:
+        values = _class_values(thing, name) if isinstance(thing, Definition) else iter(())
+        value = next(values, None)
     nodes = value.keys if isinstance(value, ast.Dict) else getattr(value, "elts", [])
     return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+def _class_values(cls: Definition, name: str) -> Iterator[ast.expr | None]:
+    """What the class and its bases give to ``name``, the nearest first."""
+    for definition in lineage(cls):
+        for node in getattr(definition.node, "body", []):
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            if any(isinstance(t, ast.Name) and t.id == name for t in targets):
+                yield getattr(node, "value", None)
+
+
+def fault(target: str) -> str:
+    """Where a module that ``target`` goes through is not valid Python; empty where all are."""
+    parts = target.split(".")
+    for end in range(1, len(parts) + 1):
+        module = module_of(".".join(parts[:end]))
+        file = module.file if module else None
+        try:
+            if file:
+                _parsed(file, file.stat().st_mtime_ns)
+        except SyntaxError as error:
+            return f"{file}, line {error.lineno}: not valid Python: {error.msg}"
+        except (OSError, ValueError, RecursionError):
+            return ""
+    return ""
 
 
 # Modules -----------------------------------------------------------------------------------------

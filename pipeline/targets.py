@@ -168,6 +168,8 @@ def _own_names() -> list[str]:
 def _missing(missing: sources.Missing, target: str) -> str:
     if not missing.where:
         return f"there is no package {missing.name!r}; install it, or correct {target!r}"
+    if wrong := sources.fault(target):
+        return f"{missing.where} has no {missing.name!r} that could be read: {wrong}"
     return f"{missing.where} has no {missing.name!r}. {did_you_mean(missing.name, missing.valid)}"
 
 

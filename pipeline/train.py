@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.quiet import load_tensorflow
 from pipeline.resuming import recorded_config
 from pipeline.signals import Stopped, StopSignals
-from pipeline.warm_starting import warm_start
+from pipeline.warm_starting import name_source, warm_start
 
 if TYPE_CHECKING:
     from pipeline.assembly import Assembly
@@ -82,6 +82,8 @@ def _fit(
         store = tracking.open_store(config.tracking)
         if config.resume:
             config, resume_run_id = recorded_config(store, config, overrides)
+        else:
+            name_source(store, config)
 
     load_tensorflow()
     from pipeline.assembly import assemble, flat
@@ -102,7 +104,7 @@ def _fit(
         describe(tracker, parts, config, overrides)
         recorder = Recorder(tracker, parts, console)
         if resume_run_id:
-            progress = recorder.restore()
+            progress = recorder.checkpoints.restore()
         else:
             parts.adapt()
             if config.model.get("init_from"):
@@ -119,6 +121,7 @@ def _fit(
                 recorder,
                 lambda: signals.received is not None,
             )
+        recorder.checkpoints.tell_unsaved()
         if reason == "stopped":
             raise Stopped(signals.received or 15)
         metrics = conclude(recorder, progress)
@@ -132,12 +135,9 @@ def _fit(
         error = traceback.format_exc()
         raise
     finally:
-        undelivered = tracker.finish(status, error)
-        if undelivered:
-            complain(
-                f"warning: {undelivered} records of run {tracker.run_id} could not be sent and are "
-                f"kept in its journal: {'; '.join(tracker.problems)}"
-            )
+        tracker.finish(status, error)
+        if tracker.warning:
+            complain(f"warning: {tracker.warning}")
         if status != "FINISHED":
             console.result(tracker.run_id, status, {})
     if config.tracking.kind != "off":
@@ -153,7 +153,7 @@ def _fit(
 def conclude(recorder: Recorder, progress: Any) -> dict[str, float]:
     """Best weights, test split, exported model. Returns the last value of every metric."""
     recorder.tag_digest("sha256/last")
-    recorder.restore_best(progress)
+    recorder.checkpoints.restore_best(progress)
     results = recorder.test()
     recorder.tag_digest("sha256/best")
     recorder.export(results)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from pipeline.assembly import Assembly
     from pipeline.tracking.store import Store
     from pipeline.training.warm_start import Loaded
@@ -59,8 +61,25 @@ def problems(node: Any, path: str) -> Iterator[str]:
             )
 
 
+def name_source(store: Store, config: DictConfig) -> None:
+    """Put the whole id of the run that is meant into ``model.init_from.run``.
+
+    Before the new run begins, which would be the latest itself, and before anything heavy loads.
+    What is recorded then names the same run for ever.
+
+    Raises:
+        StoreError: there is no such run.
+    """
+    init_from = config.model.get("init_from")
+    if init_from:
+        asked = str(init_from.run)
+        init_from.run = store.latest() if asked == "latest" else store.find(asked)
+
+
 def warm_start(parts: Assembly, store: Store, init_from: Mapping[str, Any]) -> Loaded:
     """Put the source run's weights into the model that was built; its average begins with them.
+
+    ``init_from``: with the whole id, see ``name_source``.
 
     Raises:
         UserError: there is no such run or checkpoint, or a pattern loads nothing.
@@ -68,8 +87,7 @@ def warm_start(parts: Assembly, store: Store, init_from: Mapping[str, Any]) -> L
     from pipeline.tracking.models import Models
     from pipeline.training import warm_start as weights
 
-    asked = str(init_from["run"])
-    run_id = store.latest() if asked == "latest" else store.find(asked)
+    run_id = str(init_from["run"])
     models = Models(store, run_id)
     roles = {role for checkpoint in models.checkpoints() for role in checkpoint.roles}
     role = str(init_from.get("checkpoint", "best"))

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).parents[1]
 FILES = sorted([*(PROJECT / "layers").rglob("*.py"), *(PROJECT / "pipeline").rglob("*.py")])
-COMMAND_LINE = {"cli", "composing", "composition_errors", "config", "preflight"}
-VERBS = {"train", "evaluate", "prepare", "ui"}
+COMMAND_LINE = {
+    "cli",
+    "composing",
+    "composition_errors",
+    "config",
+    "config_files",
+    "preflight",
+}
+VERBS = {"train", "evaluate", "reproduce", "prepare", "doctor", "ui"}
 
 
 def _name(path: Path) -> str:
@@ -21,6 +29,7 @@ def _name(path: Path) -> str:
 MODULES = {_name(path) for path in FILES}
 
 
+@cache
 def _imports(path: Path, everywhere: bool = True) -> set[str]:
     """Modules that a file imports; without ``everywhere`` only when it is loaded itself."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

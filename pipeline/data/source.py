@@ -28,6 +28,7 @@ from pipeline.data.splits import Split, read, sizes_differ
 from pipeline.errors import DataError, did_you_mean
 
 ROLES = ("train", "validation", "test")
+ROWS = 4096  # looked at at once
 
 
 @dataclass
@@ -61,11 +62,13 @@ class Source:
         """Read the split that the config gives ``role`` (train, validation or test).
 
         Raises:
-            DataError: damaged files, examples that differ in size, or labels outside the classes.
+            DataError: damaged files, examples that differ in size, labels outside the classes, or
+                inputs that are NaN or infinite.
         """
         if role not in self._read:
             split = read(self.builder, str(getattr(self.config.splits, role)), self.config)
             _check_labels(split, self.classes)
+            _check_finite(split, self.config.inputs)
             for other in self._read.values():
                 if split.inputs.shape[1:] != other.inputs.shape[1:]:
                     raise sizes_differ(self.builder, self.config, f"{split.name}, {other.name}")
@@ -201,6 +204,30 @@ def _size(builder: tfds.core.DatasetBuilder, role: str, expression: str) -> int:
         has = ", ".join(f"{name} {info.num_examples:,}" for name, info in sorted(splits.items()))
         raise DataError(f"{given} is empty: {builder.info.full_name} has {has} examples.")
     return examples
+
+
+def _check_finite(split: Split, feature: str) -> None:
+    """One such number in a batch makes every weight NaN at the next step."""
+    if not np.issubdtype(split.inputs.dtype, np.floating):
+        return
+    axes = tuple(range(1, split.inputs.ndim))
+    bad = np.concatenate(  # in pieces: the mask of all would take a quarter of the split's memory
+        [
+            first + np.flatnonzero(~np.isfinite(split.inputs[first : first + ROWS]).all(axis=axes))
+            for first in range(0, len(split), ROWS)
+        ]
+    )
+    if len(bad):
+        first = int(bad[0])
+        values = split.inputs[first]
+        place = np.argwhere(~np.isfinite(values))[0].tolist()
+        whole = split.name.partition("+")[0].partition("[")[0]
+        raise DataError(
+            f"Split {split.name!r}: {feature!r} of example {first} holds {values[tuple(place)]}"
+            f"{f' at {place}' if place else ''} ({len(bad):,} of {len(split):,} examples hold NaN "
+            "or infinity). Mend the examples, or leave them out by a split expression such as "
+            f"{whole}[{first + 1}:]."
+        )
 
 
 def _check_labels(split: Split, classes: int) -> None:

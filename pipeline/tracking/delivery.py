@@ -37,6 +37,7 @@ class Delivery:
         self.refused: list[str] = []  # what MLflow will never take, and why
         self.failing_since: float | None = None
         self.last_error = ""
+        self._held: dict[tuple[str, int], Point] = {}
         self._root = store.location.root
         self._models: Models | None = None
         self._non_finite: set[str] = set()
@@ -48,6 +49,19 @@ class Delivery:
         for record, end in journal.tail():
             if "checkpoint" in record:
                 self._checkpoints.append((end, record["checkpoint"]["best"]))
+
+    def recall(self) -> None:
+        """Learn which points the store has already: for a journal that an earlier process wrote.
+
+        Another process may have sent them from another machine since, or the same one from memory
+        because the disk was full. They are neither recorded nor sent a second time.
+        """
+        waiting = {key for record, _ in self.journal.tail() for key in record.get("metrics", ())}
+        for last in self.store.latest_points(self.run_id):
+            if last.key in waiting or self.journal.point(last.key, last.step) is None:
+                for point in self.store.history(self.run_id, last.key):
+                    self._held[point.key, point.step] = point
+                    self.journal.know(point.key, point.step, point.value, point.time)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
@@ -96,7 +110,7 @@ class Delivery:
                     raise OSError(f"{self.journal.path} was changed by another process")
             except Exception as error:  # any failure of a store is one to try again after
                 self.failing_since = self.failing_since or time.monotonic()
-                self.last_error = str(error).strip().split("\n")[0][:300]
+                self.last_error = _first_line(error)
                 self._wake.clear()
                 wait = min(wait * 2, LONGEST_WAIT)
             self._wake.wait(wait)
@@ -118,12 +132,14 @@ class Delivery:
             for record in records
             for key, value in record["metrics"].items()
         ]
+        new = [point for point in points if (point.key, point.step) not in self._held]
         try:
-            self.store.send_points(self.run_id, points)
+            if new:
+                self.store.send_points(self.run_id, new)
         except MlflowException as error:
             if not _final(error):
                 raise
-            for point in points:  # one of them is to blame, and must not hold up the others
+            for point in new:  # one of them is to blame, and must not hold up the others
                 self._attempt(partial(self.store.send_points, self.run_id, [point]), point.key)
         for point in points:
             if not math.isfinite(point.value) and point.key not in self._non_finite:
@@ -158,10 +174,10 @@ class Delivery:
                 self._root / model["folder"],
                 model["name"],
                 model["step"],
-                _points_of(model),
+                self._points_of(model),
                 _dataset_of(model),
             )
-        elif "status" in record:
+        elif "status" in record and not self.store.ended_since(self.run_id, record["time"]):
             self.store.set_status(self.run_id, record["status"], record["time"])
 
     def _checkpoint(self, checkpoint: Record, end: int) -> None:
@@ -178,11 +194,19 @@ class Delivery:
                 folder,
                 checkpoint["step"],
                 frozenset(roles),
-                _points_of(checkpoint),
+                self._points_of(checkpoint),
                 _dataset_of(checkpoint),
             )
         with self._checkpoints_lock:
             self._checkpoints = [item for item in self._checkpoints if item[0] > end]
+
+    def _points_of(self, record: Record) -> list[Point]:
+        """The metrics of a checkpoint or model, as the store has them where it does."""
+        points = [
+            Point(key, float(value), record["step"], time_)
+            for key, value, time_ in record["points"]
+        ]
+        return [self._held.get((point.key, point.step), point) for point in points]
 
     @property
     def models(self) -> Models:
@@ -191,15 +215,15 @@ class Delivery:
         return self._models
 
 
+def _first_line(error: Exception) -> str:
+    """What an error says first; SQLAlchemy's hint to programmers comes before that."""
+    lines = [line for line in str(error).splitlines() if line and not line.startswith("(raised as")]
+    return (lines or [repr(error)])[0][:300]
+
+
 def _final(error: MlflowException) -> bool:
     """Whether MLflow would refuse the same again. A run deleted in the UI may be restored."""
     return error.error_code == "INVALID_PARAMETER_VALUE" and "'active' state" not in str(error)
-
-
-def _points_of(record: Record) -> list[Point]:
-    return [
-        Point(key, float(value), record["step"], time_) for key, value, time_ in record["points"]
-    ]
 
 
 def _dataset_of(record: Record) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ written with the next line that can be.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -30,22 +31,39 @@ READ = 1 << 18  # bytes read at once; a line is some hundred
 
 
 class Journal:
-    """The journal of one run. One process writes it (``tracker`` holds a lock), any may read."""
+    """The journal of one run. One process writes it (``tracker`` holds a lock).
 
-    def __init__(self, folder: Path, run_id: str) -> None:
+    Args:
+        readonly: only look, which any process may while another one writes. Otherwise the file is
+            made where there is none, and a torn last line, which may be one that is just being
+            written, is cut off.
+    """
+
+    def __init__(self, folder: Path, run_id: str, readonly: bool = False) -> None:
         self.path = folder / f"{run_id}.jsonl"
         self._mark = folder / f"{run_id}.delivered"
         self._lock = threading.Lock()
-        self._unwritten = b""
+        self._unwritten = bytearray()
         self._recorded: dict[tuple[str, int], tuple[float, int]] = {}
         self._last: dict[str, tuple[int, float, int]] = {}
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._size = self._repair()
-        self.delivered = min(self._read_mark(), self._size)
+        self.last_checkpoint: int | None = None  # its step, as ``remember`` finds it
+        flags = os.O_RDONLY if readonly else os.O_RDWR | os.O_CREAT | os.O_APPEND
+        self._file = os.open(self.path, flags, 0o644)
+        self._size = self._end_of_lines()
+        if not readonly and self._size < os.fstat(self._file).st_size:
+            os.ftruncate(self._file, self._size)
+        mark = self._read_mark()
+        self.delivered = min(mark, self._size)
+        if not readonly and mark > self._size:
+            # Lines that a full disk did not take, or a crash of the machine took, were delivered.
+            # What is written in their place has not been, and must not count as such.
+            self.mark(self._size)
 
     def remember(self) -> None:
         """Read all points, so that those which come again are known. For a run that resumes."""
         for record, _ in self._records(0):
+            if "checkpoint" in record:
+                self.last_checkpoint = int(record["checkpoint"]["step"])
             for key, value in record.get("metrics", {}).items():
                 self.know(key, record["step"], float(value), record["time"])
 
@@ -128,8 +146,25 @@ class Journal:
             return self.delivered >= self._size + len(self._unwritten)
 
     def flush(self) -> None:
-        """Wait until the disk holds what was appended."""
-        os.fsync(self._file)
+        """Wait until the disk holds what was appended, as far as there is room on it."""
+        with self._lock:
+            self._settle()
+            self._write()
+        with contextlib.suppress(OSError):  # a full disk may tell so only now
+            os.fsync(self._file)
+
+    def spill(self, folder: Path) -> Path | None:
+        """Write the lines that the journal's own disk has no room for into a file in ``folder``.
+
+        Appended to the journal, they stand where they would have. Raises OSError.
+        """
+        self.flush()
+        with self._lock:
+            if not self._unwritten:
+                return None
+            file = folder / f"{self.path.stem}.rest"
+            file.write_bytes(self._unwritten)
+            return file
 
     def close(self) -> None:
         if self._file >= 0:
@@ -138,18 +173,33 @@ class Journal:
 
     def _append(self, record: Record) -> int:
         line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        self._settle()
         self._unwritten += line
         end = self._size + len(self._unwritten)
+        self._write()
+        return end
+
+    def _write(self) -> None:
+        if not self._unwritten:
+            return
         try:
             written = os.write(self._file, self._unwritten)
             if written < len(self._unwritten):  # the disk became full within the line
                 os.ftruncate(self._file, self._size)
             else:
-                self._size += written
-                self._unwritten = b""
+                self._size, self._unwritten = self._size + written, bytearray()
         except OSError:
             pass
-        return end
+
+    def _settle(self) -> None:
+        """After a write that a signal's exception cut off: see what of it the file holds."""
+        if not self._unwritten:
+            return
+        beyond = os.fstat(self._file).st_size - self._size
+        if beyond == len(self._unwritten):
+            self._size, self._unwritten = self._size + beyond, bytearray()
+        elif beyond > 0:
+            os.ftruncate(self._file, self._size)
 
     def _records(self, position: int) -> Iterator[tuple[Record, int]]:
         rest = b""
@@ -159,7 +209,8 @@ class Journal:
                 if start < self._size:
                     data = os.pread(self._file, min(READ, self._size - start), start)
                 else:
-                    data = self._unwritten[start - self._size :]
+                    behind = start - self._size
+                    data = bytes(self._unwritten[behind : behind + READ])
             rest += data
             *lines, rest = rest.split(b"\n")
             for line in lines:
@@ -168,21 +219,17 @@ class Journal:
             if not data:
                 return
 
-    def _repair(self) -> int:
-        """Cut a torn last line off; return the size."""
-        size = os.fstat(self._file).st_size
-        position = size
+    def _end_of_lines(self) -> int:
+        """The size of the file less a torn last line."""
+        position = os.fstat(self._file).st_size
         while position > 0:
             start = max(0, position - READ)
             data = os.pread(self._file, position - start, start)
             newline = data.rfind(b"\n")
             if newline >= 0:
-                position = start + newline + 1
-                break
+                return start + newline + 1
             position = start
-        if position < size:
-            os.ftruncate(self._file, position)
-        return position
+        return 0
 
     def _read_mark(self) -> int:
         try:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import sqlite3
 import tempfile
 import urllib.error
@@ -88,6 +90,20 @@ def locate(config: Tracking) -> Location:
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         return Location(f"sqlite:///{database}", root, database, artifacts)
     return Location(uri, root, None, None if scheme.startswith("http") else artifacts)
+
+
+def options(location: Location) -> list[str]:
+    """The overrides by which a verb finds this store again, quoted for a shell."""
+    values = {}
+    if location.database != location.root / DATABASE:
+        values["tracking.uri"] = location.uri
+    if location.root != Path(Tracking.root).absolute():
+        values["tracking.root"] = str(location.root)
+    given = ["tracking=server"] if location.uri.startswith("http") else []
+    for key, value in values.items():
+        plain = re.fullmatch(r"[\w/.:@-]+", value)  # Hydra wants others in quotes of its own
+        given.append(f"{key}={value}" if plain else f'{key}="{value}"')
+    return [shlex.quote(option) for option in given]
 
 
 def prepare(location: Location) -> None:

@@ -8,6 +8,8 @@ uploaded stays PENDING, is never offered, and is swept when the run is opened ag
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -20,8 +22,8 @@ from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-from pipeline.errors import StoreError
-from pipeline.tracking.store import DIGEST_LENGTH, Point, Store, finite_or_nan
+from pipeline.errors import StoreError, TrainingError
+from pipeline.tracking.store import DIGEST_LENGTH, Point, Store
 
 CHECKPOINT = "checkpoint"  # MLflow's model_type
 FINAL = "model"
@@ -35,6 +37,7 @@ class PublishedCheckpoint:
     step: int
     roles: frozenset[str]  # best, last
     metrics: dict[str, float]
+    delivery: str = ""  # which publishing it came of: one step may be saved and sent again
 
 
 class Models:
@@ -54,6 +57,7 @@ class Models:
                 step=int(model.params["step"]),
                 roles=frozenset(filter(None, model.tags.get("role", "").split("+"))),
                 metrics={metric.key: metric.value for metric in model.metrics or []},
+                delivery=model.tags.get("delivery", ""),
             )
             for model in found
         ]
@@ -78,12 +82,13 @@ class Models:
             MLflow's id of the model.
         """
         before = self.checkpoints()
-        same = [checkpoint for checkpoint in before if checkpoint.step == step]
+        delivery = folder.parent.name  # one name for each time that a checkpoint is published
+        same = [c for c in before if c.step == step and c.delivery == delivery]
         if same:  # sent, but the process died before it could note that
             model_id = same[-1].model_id
         else:
             model_id = self._upload(
-                folder, f"{CHECKPOINT}-{step}", CHECKPOINT, step, roles, points, dataset
+                folder, f"{CHECKPOINT}-{step}", CHECKPOINT, step, roles, points, dataset, delivery
             )
         self._assign(model_id, step, roles, before)
         return model_id
@@ -140,12 +145,48 @@ class Models:
                 f"Run {self.run_id} has no {role} checkpoint in {self.store.location.uri}. "
                 "It may have ended before the first one: see trainer.checkpoint_every."
             )
-        model = self.store.client.get_logged_model(found[-1].model_id)
+        return self.download(found[-1].model_id, to), found[-1].step
+
+    def download(self, model_id: str, to: Path) -> Path:
+        """Copy the files of a checkpoint into the folder ``to``. Returns the folder they are in.
+
+        Raises:
+            StoreError: they cannot be read, or are gone.
+            TrainingError: they can, but there is no room for them here.
+        """
         to.mkdir(parents=True, exist_ok=True)
+        try:
+            model = self.store.client.get_logged_model(model_id)
+            repository = get_artifact_repository(
+                model.artifact_location, tracking_uri=self.store.location.uri
+            )
+            return Path(repository.download_artifacts("", str(to)))
+        except Exception as error:  # each kind of artifact store raises its own
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise TrainingError(f"{to}: {error.strerror}. Make room, and try again.") from error
+            reason = str(error).strip().split("\n")[0][:300]
+            raise StoreError(f"checkpoint {to.name}: it cannot be read: {reason}") from error
+
+    def holds(self, checkpoint: PublishedCheckpoint, folder: Path) -> bool:
+        """Whether MLflow has every file of ``folder``, at its size, in that checkpoint."""
+        model = self.store.client.get_logged_model(checkpoint.model_id)
         repository = get_artifact_repository(
             model.artifact_location, tracking_uri=self.store.location.uri
         )
-        return Path(repository.download_artifacts("", str(to))), found[-1].step
+        sizes: dict[str, int] = {}
+        waiting = [""]
+        for path in waiting:
+            for item in repository.list_artifacts(path or None):
+                if item.is_dir:
+                    waiting.append(item.path)
+                else:
+                    sizes[item.path] = item.file_size
+        files = {
+            path.relative_to(folder).as_posix(): path.stat().st_size
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        return files.items() <= sizes.items()
 
     def _search(self, kind: str | None) -> list[LoggedModel]:
         condition = f"source_run_id='{self.run_id}'"
@@ -171,9 +212,14 @@ class Models:
         roles: frozenset[str],
         points: list[Point],
         dataset: tuple[str, str] | None,
+        delivery: str = "",
     ) -> str:
+        self.sweep()  # one process at a time delivers a run: what is pending was given up
         client = self.store.client
         tags = {"role": "+".join(sorted(roles))} if roles else {}
+        tags |= {"delivery": delivery} if delivery else {}
+        # MLflow keeps a NaN of a model as 0.0, which would be the best of all losses.
+        tags |= {f"nonfinite/{p.key}": str(p.value) for p in points if not math.isfinite(p.value)}
         model = client.create_logged_model(
             self.experiment_id, name, self.run_id, tags, {"step": str(step)}, kind
         )
@@ -189,7 +235,7 @@ class Models:
         metrics = [
             Metric(
                 point.key,
-                finite_or_nan(point.value),
+                point.value,
                 point.time,
                 point.step,
                 model_id=model.model_id,
@@ -198,6 +244,7 @@ class Models:
                 run_id=self.run_id,
             )
             for point in points
+            if math.isfinite(point.value)
         ]
         if metrics:
             client.log_batch(self.run_id, metrics)

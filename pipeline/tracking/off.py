@@ -19,6 +19,7 @@ class NullTracker:
         self.run_id = f"off-{uuid.uuid4().hex[:12]}"
         self.last: dict[str, float] = {}
         self.problems: list[str] = []
+        self.warning: str | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="pipeline-")
         self.folder = Path(self._folder.name)
 

@@ -8,13 +8,12 @@ read like any other metric.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from pipeline.tracking.life import Life
 
 HEARTBEAT = 10.0  # seconds
 FIRST_SAMPLE = 1.0  # seconds, so that a short run has one too
@@ -43,12 +42,11 @@ class Pulse:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take a last sample and end."""
+        """Take a last sample and end. The file stays: the process still delivers."""
         if not self._stopped.is_set():
             self._stopped.set()
             self._thread.join(timeout=5)
             self._measure()
-            self._file.unlink(missing_ok=True)
 
     def _run(self) -> None:
         due = time.monotonic() + FIRST_SAMPLE
@@ -59,9 +57,8 @@ class Pulse:
                 due = time.monotonic() + SAMPLE
 
     def _beat(self) -> None:
-        life = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time()}
         with contextlib.suppress(OSError):  # a full disk
-            self._file.write_text(json.dumps(life))
+            Life.of_this_process().write(self._file)
 
     def _measure(self) -> None:
         if self._log is None:

@@ -22,7 +22,9 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.config import Tracking
 from pipeline.errors import StoreError, did_you_mean, nearest
-from pipeline.tracking.location import Location, locate, locked, prepare
+from pipeline.tracking import moved
+from pipeline.tracking.life import PROCESS_TAG, tag
+from pipeline.tracking.location import Location, knock, locate, locked, prepare
 from pipeline.tracking.quiet import silence
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts a longer value with only a warning
@@ -64,6 +66,25 @@ class Store:
         self.client = client
 
     @classmethod
+    def existing(cls, config: Tracking) -> Store:
+        """A store that is there, which is looked at as it is: nothing is made, tried or written.
+
+        Raises:
+            StoreError: there is none, or it cannot be read.
+        """
+        silence()
+        location = locate(config)
+        if location.database is not None and not location.database.exists():
+            raise StoreError(
+                f"There is no store at {location.database} yet. Train first, or name its folder: "
+                "tracking.root=…"
+            )
+        if location.uri.startswith("http"):
+            knock(location.uri)
+        with _told(f"The tracking store {location.uri} cannot be used"):
+            return cls(location, MlflowClient(tracking_uri=location.uri))
+
+    @classmethod
     def open(cls, config: Tracking) -> Store:
         """Open the store that ``config`` names; make the local one if it is not there.
 
@@ -99,6 +120,7 @@ class Store:
                 f"restore -x {found.experiment_id}` (MLFLOW_TRACKING_URI={self.location.uri}), "
                 "or choose another name: tracking.experiment=…"
             )
+        moved.refuse(self.location, found.artifact_location)
         return found.experiment_id
 
     def create_run(self, experiment: str, run_name: str | None, tags: Mapping[str, str]) -> str:
@@ -108,7 +130,7 @@ class Store:
             StoreError: the store refuses, or the experiment was deleted.
         """
         with _told(f"No run can be created in {self.location.uri}"):
-            own = {"mlflow.user": _user(), "mlflow.source.type": "LOCAL"}
+            own = {"mlflow.user": _user(), "mlflow.source.type": "LOCAL", PROCESS_TAG: tag()}
             texts = {key: str(value)[:TAG_LENGTH] for key, value in {**own, **tags}.items()}
             run = self.client.create_run(self.experiment(experiment), None, texts, run_name)
         return run.info.run_id
@@ -119,6 +141,11 @@ class Store:
             self.client.update_run(run_id, status)
         else:
             self.client.set_terminated(run_id, status, time)
+
+    def ended_since(self, run_id: str, time: int) -> bool:
+        """Whether the run has ended at ``time`` (ms) or later, by another machine's hand say."""
+        info = self.client.get_run(run_id).info
+        return info.status != "RUNNING" and (info.end_time or 0) >= time
 
     def find(self, run_id: str) -> str:
         """The full id of a run given by its id or by an unambiguous beginning of it.
@@ -170,6 +197,27 @@ class Store:
             raise StoreError(f"There is no run{where} in {self.location.uri} yet.")
         return runs[0].info.run_id
 
+    def tagged(self, tag: str, value: str) -> list[str]:
+        """The ids of the runs whose ``tag`` is ``value``, the newest first."""
+        with _told(f"The runs of {self.location.uri} cannot be read"):
+            ids = [e.experiment_id for e in self.client.search_experiments()]
+            condition = f"tags.`{tag}` = '{value}'"
+            runs = self.client.search_runs(
+                ids, condition, max_results=1000, order_by=["attributes.start_time DESC"]
+            )
+        return [run.info.run_id for run in runs]
+
+    def annotate(self, run_id: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> None:
+        """Add tags and text artifacts (path -> text) to a run that has ended.
+
+        Raises:
+            StoreError: the store refuses or does not answer.
+        """
+        with _told(f"Nothing can be added to run {run_id}"):
+            self.send_tags(run_id, tags)
+            for path, text in texts.items():
+                self.client.log_text(run_id, text, path)
+
     # Metrics, params, tags, inputs
 
     def send_points(self, run_id: str, points: Sequence[Point]) -> None:
@@ -204,6 +252,11 @@ class Store:
         tag = InputTag("mlflow.data.context", context)
         self.client.log_inputs(run_id, [DatasetInput(entity, [tag])])
 
+    def latest_points(self, run_id: str) -> list[Point]:
+        """The last point of each metric."""
+        latest = self.client.get_run(run_id).data.to_proto().metrics
+        return [Point(p.key, p.value, p.step, p.timestamp) for p in latest]
+
     def history(self, run_id: str, key: str) -> list[Point]:
         """Every point of one metric, by step."""
         with _told(f"The history of {key!r} cannot be read"):
@@ -212,6 +265,10 @@ class Store:
             (Point(p.key, p.value, p.step, p.timestamp) for p in points),
             key=lambda point: (point.step, point.time),
         )
+
+    def histories(self, run_id: str) -> dict[str, list[Point]]:
+        """Every point of every metric, each metric's by step."""
+        return {key: self.history(run_id, key) for key in self.recorded(run_id).metrics}
 
     # Artifacts
 
@@ -253,12 +310,15 @@ class Store:
     def _run(self, run_id: str) -> Run:
         with _told(f"The runs of {self.location.uri} cannot be read"):
             with contextlib.suppress(MlflowException):
-                return self.client.get_run(run_id)
+                run = self.client.get_run(run_id)
+                moved.refuse(self.location, run.info.artifact_uri)
+                return run
             ids = [e.experiment_id for e in self.client.search_experiments()]
             if len(run_id) >= SHORTEST_PREFIX and run_id.isalnum():
                 condition = f"attributes.run_id LIKE '{run_id}%'"
                 found = list(self.client.search_runs(ids, condition, max_results=3))
                 if len(found) == 1:
+                    moved.refuse(self.location, found[0].info.artifact_uri)
                     return found[0]
                 if found:
                     names = " or ".join(run.info.run_id for run in found)

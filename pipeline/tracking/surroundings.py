@@ -17,6 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NONE = "none"
+# A patch that `git apply` takes, whatever the user's git is configured to show.
+PLAIN = (
+    "--binary",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+)
 GIT_TIMEOUT = 20  # seconds, for a repository on a slow network drive
 
 
@@ -94,7 +103,7 @@ def surroundings(devices: Sequence[str], folder: Path | None = None) -> Surround
         commit=commit,
         branch=_git(folder, "symbolic-ref", "--short", "-q", "HEAD").strip() or NONE,
         dirty=bool(status),
-        patch=_git(folder, "diff", "--binary", "HEAD") if commit != NONE else "",
+        patch=_git(folder, "diff", *PLAIN, "HEAD") if commit != NONE else "",
         untracked=tuple(untracked),
         packages=dict(sorted(distributions.items(), key=lambda item: str(item[0]).lower())),
         python=platform.python_version(),
@@ -104,6 +113,16 @@ def surroundings(devices: Sequence[str], folder: Path | None = None) -> Surround
         devices=tuple(devices),
         command=shlex.join([*_program(), *sys.argv[1:]]),
     )
+
+
+def here(devices: Sequence[str]) -> Surroundings:
+    """The surroundings of what the current folder's user runs.
+
+    The code is that of the repository that the folder is in, where the user's own layers are;
+    outside any repository that of this package.
+    """
+    around = surroundings(devices, Path.cwd())
+    return around if around.commit != NONE else surroundings(devices)
 
 
 def _program() -> list[str]:

@@ -6,13 +6,14 @@ with the same words that keeps nothing.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,14 @@ from filelock import FileLock, Timeout
 
 from pipeline.config import Tracking
 from pipeline.errors import StoreError
+from pipeline.tracking import life
+from pipeline.tracking.location import options
 from pipeline.tracking.off import NullTracker
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.tracking.models import Models
     from pipeline.tracking.store import Store
 
 PATIENCE = 30.0  # seconds without any success after which ``finish`` leaves the rest behind
@@ -63,7 +67,7 @@ def start(
     else:
         run_id = store.find(resume_run_id)
         tracker = Tracker(store, run_id, config.system_metrics, resumed=True)
-        tracker.tags({**config.tags, **tags})
+        tracker.tags({life.PROCESS_TAG: life.tag(), **config.tags, **tags})
         tracker.params(params)
     return tracker
 
@@ -93,10 +97,12 @@ class Tracker:
         self._recorded_params: dict[str, str] = {}
         self._dataset: tuple[str, str] | None = None
         self._finished: int | None = None
+        self._problems: list[str] = []
+        self._rest = ""
         sample = self._take_up() if resumed else 0
         self._delivery.start()
         self._pulse = Pulse(
-            store.location.journals / f"{run_id}.alive",
+            life.pulse(store.location.journals, run_id),
             self.log if system_metrics else None,
             sample,
         )
@@ -138,22 +144,26 @@ class Tracker:
             self._journal.append({"tags": texts})
 
     def text(self, text: str, path: str) -> None:
-        """Keep ``text`` as the artifact ``path``."""
-        folder = self._outbox / uuid.uuid4().hex
-        folder.mkdir()
-        file = folder / Path(path).name
-        file.write_text(text, "utf-8")
+        """Keep ``text`` as the artifact ``path``.
+
+        Raises:
+            StoreError: the disk is full; nothing else of the run is lost.
+        """
+        with self._aside(path) as file:
+            file.write_text(text, "utf-8")
         self._send(file, str(Path(path).parent))
 
     def file(self, path: Path, artifact_path: str | None = None) -> None:
-        """Keep a copy of a file or folder, as it is now, below ``artifact_path``."""
-        folder = self._outbox / uuid.uuid4().hex
-        folder.mkdir()
-        copy = folder / Path(path).name
-        if Path(path).is_dir():
-            shutil.copytree(path, copy)
-        else:
-            shutil.copy2(path, copy)
+        """Keep a copy of a file or folder, as it is now, below ``artifact_path``.
+
+        Raises:
+            StoreError: it cannot be copied, for a full disk say.
+        """
+        with self._aside(str(path)) as copy:
+            if Path(path).is_dir():
+                shutil.copytree(path, copy)
+            else:
+                shutil.copy2(path, copy)
         self._send(copy, artifact_path or "")
 
     def dataset(
@@ -174,10 +184,16 @@ class Tracker:
         """Publish a checkpoint as the last and, where ``best``, the best one.
 
         Its files are linked, not copied, so the caller may remove ``folder`` at once, but must not
-        write into them. One that a newer replaces before it was sent is never sent.
+        write into them. One that a newer replaces before it was sent is never sent. Where the disk
+        is full the checkpoint is left out, which ``warning`` will say, and training goes on.
         """
-        copy = self._outbox / uuid.uuid4().hex / "checkpoint"
-        shutil.copytree(folder, copy, copy_function=_link)
+        try:
+            with self._aside("checkpoint") as copy:
+                shutil.copytree(folder, copy, copy_function=_link)
+        except StoreError as error:
+            self._problems.append(f"the checkpoint of step {step}: {error}")
+            self.log(metrics, step)
+            return
         self._journal.flush()
         record = {**self._ranked(step, metrics), "folder": self._below(copy), "best": bool(best)}
         self._delivery.checkpoint({"checkpoint": record}, bool(best))
@@ -228,20 +244,74 @@ class Tracker:
         if status not in ENDED:
             raise ValueError(f"status={status!r}: expected one of {', '.join(ENDED)}.")
         if error:
-            self.text(error, "traceback.txt")
+            try:
+                self.text(error, "traceback.txt")
+            except StoreError:  # what went wrong may be just that, and must be told all the same
+                self.tags({"error": error.strip().splitlines()[-1]})
         self._pulse.stop()
         self._journal.append({"status": status, "time": int(time.time() * 1000)})
         self._finished = self._delivery.finish(PATIENCE)
-        if self._finished == 0:
+        if self._finished:
+            self._rest = self._spill()
+        else:
             shutil.rmtree(self.folder if status == "FINISHED" else self._outbox, True)
+        life.pulse(self.store.location.journals, self.run_id).unlink(missing_ok=True)
         self._lock.release()
         return self._finished
+
+    @property
+    def models(self) -> Models:
+        """The run's checkpoints and models in MLflow."""
+        return self._delivery.models
+
+    @property
+    def last_checkpoint(self) -> int | None:
+        """The step of the checkpoint that an earlier process published last from here."""
+        return self._journal.last_checkpoint
 
     @property
     def problems(self) -> list[str]:
         """What MLflow refused for good, and why the store did not answer, for the person."""
         failing = self._delivery.failing_since is not None
-        return [*self._delivery.refused, *([self._delivery.last_error] if failing else [])]
+        refused = [*self._problems, *self._delivery.refused]
+        return [*refused, *([self._delivery.last_error] if failing else [])]
+
+    @property
+    def warning(self) -> str | None:
+        """After ``finish``: what MLflow does not have, why, and how it gets it; else None."""
+        problems = "; ".join(self.problems)
+        if not self._finished:
+            return f"run {self.run_id} is without {problems}" if problems else None
+        location = self.store.location
+        doctor = " ".join(["python -m pipeline.doctor --apply", *options(location)])
+        return (
+            f"{self._finished:,} points and records of run {self.run_id} have not reached "
+            f"{location.uri} ({problems or 'it did not answer in time'}). They are kept in "
+            f"{self._journal.path}{self._rest}; when the store is back, deliver them with: {doctor}"
+        )
+
+    def _spill(self) -> str:
+        """Save the lines for which the journal's disk is too full. Returns what to do with them."""
+        try:
+            rest = self._journal.spill(Path(tempfile.gettempdir()))
+        except OSError as error:
+            return f", but for the last, which fit on no disk ({error.strerror}) and are lost"
+        return f", whose disk is full: first run cat {rest} >> {self._journal.path}" if rest else ""
+
+    @contextlib.contextmanager
+    def _aside(self, name: str) -> Iterator[Path]:
+        """A place in the outbox for what is to be sent under ``name``."""
+        folder = self._outbox / uuid.uuid4().hex
+        try:
+            folder.mkdir()
+            yield folder / Path(name).name
+        except (OSError, shutil.Error) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise StoreError(
+                f"{name} cannot be put aside for the store in {self._outbox}: "
+                f"{getattr(error, 'strerror', None) or error}. Make room there; the run goes on "
+                f"with resume={self.run_id}"
+            ) from error
 
     def _ranked(self, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
         """The metrics as the run's own points, so that MLflow stores each once."""
@@ -262,13 +332,12 @@ class Tracker:
         return path.relative_to(self.store.location.root).as_posix()
 
     def _acquire(self) -> FileLock:
-        lock = FileLock(self.store.location.journals / f"{self.run_id}.lock", timeout=0)
+        journals = self.store.location.journals
+        lock = life.lock(journals, self.run_id)
         try:
             lock.acquire()
         except Timeout:
-            alive = self.store.location.journals / f"{self.run_id}.alive"
-            life = json.loads(alive.read_text()) if alive.exists() else {}
-            who = f"process {life.get('pid', '?')} on {life.get('host', 'this machine')}"
+            who = life.Life.read(life.pulse(journals, self.run_id)) or "another process"
             raise StoreError(
                 f"Run {self.run_id} is still being trained by {who}. Stop that one first."
             ) from None
@@ -281,13 +350,11 @@ class Tracker:
         self._recorded_params = recorded.params
         waiting = {key for record, _ in self._journal.tail() for key in record.get("params", {})}
         self._recorded_params |= dict.fromkeys(waiting - set(recorded.params), "")
-        if self.store.location.remote:  # the run may have been on another machine meanwhile
-            for key in recorded.metrics:
-                for point in self.store.history(self.run_id, key):
-                    self._journal.know(key, point.step, point.value, point.time)
+        self._delivery.recall()
         self._delivery.models.sweep()
         self.store.set_status(self.run_id, "RUNNING")
-        self._journal.append({"status": "RUNNING", "time": None})  # after an end that still waits
+        # Once more in its place, after an end that still waits.
+        self._journal.append({"status": "RUNNING", "time": int(time.time() * 1000)})
         return self._journal.next_step("system/")
 
 

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder ``step-00000440``: TensorFlow's own files and ``manifest.json`` with the
 step, the metrics at that step, what the outer loop remembers, and a SHA-256 of each file. It is
-written under another name and renamed, so a folder of that name is complete.
+written under another name and renamed, so a folder of that name is complete. Which one a run goes
+on from, and which are kept, is the recorder's choice.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from layers import Layer
 from pipeline.errors import StoreError, TrainingError
 
 MANIFEST = "manifest.json"
+PREFIX = "step-"
 UNFINISHED = ".unfinished-"
 VARIABLES = "variables"
 
@@ -36,6 +38,7 @@ class Manifest:
     files: dict[str, str]  # name -> SHA-256
     # path of each of the model's variables -> the attributes that lead to it from the model
     routes: dict[str, list[str]] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)  # that trained up to this step
 
 
 class Checkpoints:
@@ -44,10 +47,14 @@ class Checkpoints:
     Args:
         folder: where the checkpoints of this run are kept; made when needed.
         objects: by name, each a ``tf.Module`` or variable, all built.
+        devices: that train them; each checkpoint says so.
     """
 
-    def __init__(self, folder: Path, objects: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, objects: Mapping[str, Any], devices: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
+        self.devices = list(devices)
         self._checkpoint = tf.train.Checkpoint(**objects)
         self._routes = _routes(objects["model"]) if "model" in objects else {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,20 +62,42 @@ class Checkpoints:
             shutil.rmtree(left, ignore_errors=True)
 
     def save(self, step: int, metrics: Mapping[str, float], progress: Mapping[str, Any]) -> Path:
-        """Write a checkpoint of ``step`` and return its folder."""
-        final = self.folder / f"step-{step:08d}"
-        unfinished = self.folder / f"{UNFINISHED}{step:08d}-{os.getpid()}"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        self._checkpoint.write(str(unfinished / VARIABLES))
-        files = {path.name: _digest(path) for path in sorted(unfinished.iterdir())}
-        manifest = Manifest(step, dict(metrics), dict(progress), files, self._routes)
-        with open(unfinished / MANIFEST, "w", encoding="utf-8") as file:
-            json.dump(vars(manifest), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        """Write a checkpoint of ``step`` and return its folder.
+
+        Raises:
+            StoreError: the disk is full or fails. Nothing of it stays, and the older ones are
+                as they were.
+        """
+        unfinished = self.unfinished(step)
+        try:
+            unfinished.mkdir()
+            self._checkpoint.write(str(unfinished / VARIABLES))
+            files = {path.name: _digest(path) for path in sorted(unfinished.iterdir())}
+            manifest = Manifest(
+                step, dict(metrics), dict(progress), files, self._routes, self.devices
+            )
+            with open(unfinished / MANIFEST, "w", encoding="utf-8") as file:
+                json.dump(vars(manifest), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            return self.adopt(unfinished, step)
+        except (OSError, tf.errors.OpError) as error:  # TensorFlow's for what it writes itself
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise StoreError(
+                f"checkpoint {_name(step)}: cannot be written: {cause(error)}"
+            ) from error
+
+    def unfinished(self, step: int) -> Path:
+        """A name for what is not yet a checkpoint of ``step``. A later process sweeps it."""
+        folder = self.folder / f"{UNFINISHED}{step:08d}-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+    def adopt(self, folder: Path, step: int) -> Path:
+        """Make a complete ``folder`` the checkpoint of ``step``. Returns where it lies now."""
+        final = self.path(step)
         shutil.rmtree(final, ignore_errors=True)
-        os.replace(unfinished, final)
+        os.replace(folder, final)
         return final
 
     def restore(self, folder: Path) -> Manifest:
@@ -86,15 +115,19 @@ class Checkpoints:
             ) from error
         return manifest
 
-    def newest(self) -> Path | None:
-        """The newest checkpoint that verifies; ``None`` when there is none."""
-        for folder in sorted(self.folder.glob("step-*"), reverse=True):
-            try:
-                read_manifest(folder)
-            except StoreError:
-                continue
-            return folder
-        return None
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of ``step`` lies, or would."""
+        return self.folder / _name(step)
+
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints, damaged ones too, the newest first."""
+        found = [int(path.name.removeprefix(PREFIX)) for path in self.folder.glob(f"{PREFIX}*")]
+        return sorted(found, reverse=True)
+
+    def keep(self, steps: Iterable[int]) -> None:
+        """Remove the checkpoints of all other steps."""
+        for step in set(self.steps()) - set(steps):
+            shutil.rmtree(self.path(step), ignore_errors=True)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -107,7 +140,13 @@ def read_manifest(folder: Path) -> Manifest:
         path = folder / name
         if not path.is_file():
             raise StoreError(f"checkpoint {folder.name}: {name} is missing")
-        if _digest(path) != expected:
+        try:
+            digest = _digest(path)
+        except OSError as error:
+            raise StoreError(
+                f"checkpoint {folder.name}: {name} cannot be read: {cause(error)}"
+            ) from error
+        if digest != expected:
             raise StoreError(f"checkpoint {folder.name}: {name} is damaged (its SHA-256 differs)")
     return manifest
 
@@ -141,6 +180,17 @@ def _routes(model: Layer) -> dict[str, list[str]]:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _name(step: int) -> str:
+    return f"{PREFIX}{step:08d}"
+
+
+def cause(error: OSError | tf.errors.OpError) -> str:
+    """``No space left on device``, without TensorFlow's names of kernels and temporary files."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return _first_line(error).rpartition("; ")[2].partition(" [Op:")[0]
 
 
 def _first_line(error: Exception) -> str:

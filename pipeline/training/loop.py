@@ -84,11 +84,15 @@ class Progress:
             step = first + offset + 1
             self.window = [a + b for a, b in zip(self.window or [0.0] * len(row), row, strict=True)]
             self.window_steps += 1
-            if step % plan.log_every == 0 or step == plan.total:
-                yield step, self.close_window(row, columns, plan)
+            due = step % plan.log_every == 0
+            if due or step == plan.total:
+                point = self._window_means(row, columns, plan)
+                if due:  # at the end it stays open: a run that is extended goes on in it
+                    self.window, self.window_steps = [], 0
+                yield step, point
 
-    def close_window(self, row: np.ndarray, columns: Sequence[str], plan: Plan) -> Metrics:
-        """The window's means, and the last learning rate; begins a new window."""
+    def _window_means(self, row: np.ndarray, columns: Sequence[str], plan: Plan) -> Metrics:
+        """The means over the window so far, and the last learning rate."""
         examples = self.window_steps * plan.batch_size
         point: Metrics = {}
         for name, total, last in zip(columns, self.window, row, strict=True):
@@ -98,7 +102,6 @@ class Progress:
                 point["train/gradient_norm"] = total / self.window_steps
             else:
                 point[f"train/{name}"] = total / examples
-        self.window, self.window_steps = [], 0
         return point
 
     def state(self) -> dict[str, Any]:
@@ -140,9 +143,12 @@ def run(
         call = _next_call(n, time.perf_counter() - begun, plan)
 
         first, step = step, step + n
+        measured: Metrics = {}  # at this very step: what a checkpoint of it may be ranked by
         for at, point in progress.windows(rows, first, trainer.columns, plan):
             recorder.log(point, at)
             progress.latest.update(point)
+            if at == step:
+                measured = dict(point)
         stopping = stop_requested()
         if step < boundary and not stopping:
             recorder.show(step, progress.latest)
@@ -161,7 +167,7 @@ def run(
 
         ending = progress.out_of_patience(step, plan) or step == plan.total or stopping
         if improved or ending or step % plan.checkpoint_every == 0:
-            recorder.save(step, dict(progress.latest), progress.state(), best=improved)
+            recorder.save(step, measured | results, progress.state(), best=improved)
         if progress.out_of_patience(step, plan) and step < plan.total:
             return "early_stopping"
         if stopping and step < plan.total:

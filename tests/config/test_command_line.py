@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import resource
@@ -81,6 +83,26 @@ def test_a_wrong_config_exits_with_2_before_anything_runs(command, tmp_path: Pat
     assert err.startswith("error: trainer.bach_size: there is no such key. Did you mean 'trainer.b")
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_of_runs_is_named(command, tmp_path: Path) -> None:
+    (tmp_path / "mlruns").write_text("")
+    code, out, err = command("seed=3")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: mlruns/hydra/")
+    assert err.endswith("yours to use; tracking.root=… sets another for runs\n")
+
+
+def test_a_process_ends_without_a_last_look_at_all_objects(
+    command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_exit: list[object] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    command("seed=3")
+    monkeypatch.setattr(sys, "argv", ["prepare"])
+    with pytest.raises(SystemExit):
+        cli.verb(lambda overrides: 0, None)
+    assert at_exit == [gc.freeze, gc.freeze]
 
 
 def test_errors_stay_ours_where_hydra_is_asked(command) -> None:
@@ -165,7 +187,7 @@ def test_help_shows_groups_and_examples(command) -> None:
     code, out, err = command("--help")
     assert (code, err) == (0, "")
     assert out.startswith("What is printed where")  # the verb's own docstring
-    assert "   model      = cnn, gru, local, mlp\n" in out
+    assert "   model      = autoencoder, cnn, gru, language_model, local, mlp, resnet18," in out
     assert "  +experiment = digits, digits_cnn" in out
     assert out.count("python -m pipeline.train") == 6
 

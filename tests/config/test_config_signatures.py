@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import signatures, sources
+from pipeline import signatures, sources, targets
 from pipeline.signatures import Parameter
 
 SOURCES = {
@@ -178,7 +178,48 @@ def test_literal_words_are_read() -> None:
     # The lists of valid words that preflight relies on are where it looks for them.
     assert "relu" in sources.literal_words("layers.activations.NAMED")
     assert "he_normal" in sources.literal_words("layers.initializers.NAMED")
-    assert "same" in sources.literal_words("layers.core.windows.PADDINGS")
+
+
+@pytest.mark.parametrize(
+    ("layer", "given", "problems"),
+    [
+        ("Conv1D", {"padding": "causal"}, []),
+        ("Conv2D", {"padding": "valid"}, []),
+        (
+            "Conv1D",
+            {"padding": "casual"},
+            ["at.padding: the text 'casual' is given; 'same' or 'valid' or 'causal' is expected"],
+        ),
+        (
+            "Conv2D",
+            {"padding": "causal"},
+            ["at.padding: the text 'causal' is given; 'same' or 'valid' is expected"],
+        ),
+        (
+            "ConvTranspose1D",
+            {"padding": "causal", "strides": 0},
+            [
+                "at.padding: the text 'causal' is given; 'same' or 'valid' is expected",
+                "at.strides: 0 is out of range; a number at least 1 is expected",
+            ],
+        ),
+        (
+            "SeparableConv2D",
+            {"depth_multiplier": 0, "groups": 2},
+            [
+                "at.groups: SeparableConv2D takes no 'groups'. Valid: activation, bias_",
+                "at.depth_multiplier: 0 is out of range; a number at least 1 is expected",
+            ],
+        ),
+    ],
+)
+def test_each_convolution_takes_the_paddings_and_sizes_that_it_has(
+    layer: str, given: dict[str, object], problems: list[str]
+) -> None:
+    node = {"_target_": f"layers.{layer}", "filters": 4, "kernel_size": 3, **given}
+    found = list(targets.check(node, "at", []))
+    assert len(found) == len(problems)
+    assert all(line.startswith(start) for line, start in zip(found, problems, strict=True)), found
 
 
 def test_an_edited_source_is_read_again(tmp_path: Path) -> None:
@@ -198,3 +239,31 @@ def test_nothing_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[True, True] []"
+
+
+def test_words_of_a_class_are_read_from_it_or_its_bases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_tasks.py").write_text(
+        "from pipeline.training.task import Classification\n"
+        "class Ranking(Classification):\n    metrics = ['loss', 'ndcg']\n"
+        "class Renamed(Classification):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert sources.literal_words("own_tasks.Ranking.metrics") == ["loss", "ndcg"]
+    assert sources.literal_words("own_tasks.Renamed.metrics") == ["loss", "accuracy"]
+    assert sources.literal_words("own_tasks.Renamed.measures") == []
+    assert sources.literal_words("own_tasks.Nothing.metrics") == []
+
+
+def test_a_module_that_is_not_valid_python_is_called_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_done.py").write_text("class Maxout:\n    deff build(self): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (problem,) = targets.check({"_target_": "half_done.Maxout"}, "at", ["half_done"])
+    assert problem == (
+        "at._target_: half_done has no 'Maxout' that could be read: "
+        f"{tmp_path}/half_done.py, line 2: not valid Python: invalid syntax"
+    )
+    assert sources.fault("layers.Dens") == ""

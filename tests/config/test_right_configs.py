@@ -79,6 +79,8 @@ def test_the_quick_look_keeps_nothing() -> None:
         ["model=cnn", "model.layers.conv1.kernel_size=[3,5]"],
         ["~dataset.preprocess.scale"],
         ["objective.metric=train/loss", "objective.mode=min"],
+        ["objective.metric=train/gradient_norm"],
+        ["objective.metric=train/block1/loss", "model=local"],
         ["+schedule._convert_=all"],
         ["trainer.early_stopping.patience='3 epochs'"],
     ],

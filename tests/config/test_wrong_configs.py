@@ -54,7 +54,11 @@ OVERRIDES: list[tuple[str, str]] = [
     ("+experiment=digits +experiment=digits_cnn", "choose one experiment"),
     ("+trainer.batch_size=3", "+trainer.batch_size=…: it is there already; leave the plus out"),
     ("trainer=5", "trainer=5: '5' is not an option of trainer. Valid: default."),
-    ("model=null", "model=null: 'null' is not an option of model. Valid: cnn, gru, local, mlp."),
+    (
+        "model=null",
+        "model=null: 'null' is not an option of model. Valid: autoencoder, cnn, gru, "
+        "language_model, local, mlp, resnet18, resnet_small, text_encoder, transformer, vit.",
+    ),
     ("foo", "'foo' is not an override; write key=value, such as seed=1"),
     ("=3", "'=3' has no key; write key=value"),
     ("seed=a=b", "'seed=a=b' cannot be read"),
@@ -87,6 +91,11 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"tracking.kind": "False"}, "tracking.kind: 'False' is none of mlflow, off. In YAML write"),
     ({"objective.metric": "accuracy"}, "write 'val/accuracy' or 'train/accuracy'"),
     ({"objective.metric": "test/accuracy"}, "is of the test split, which must not choose"),
+    (
+        {"objective.metric": "val/acuracy"},
+        "the task does not measure 'val/acuracy'. Did you mean 'val/accuracy'?",
+    ),
+    ({"objective.metric": "val/gradient_norm"}, "Valid: val/accuracy, val/loss."),
     (
         {"trainer.batch_size": 50, "strategy.replicas": 4},
         "trainer.batch_size=50 is not divisible by strategy.replicas=4; use 48 or 52",
@@ -129,7 +138,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": {"_taget_": "x"}}, "optimizer: a mapping without _target_ names nothing; did"),
     (
         {"model.layers.hidden._target_": "layers.Dens"},
-        "model.layers.hidden._target_: layers has no 'Dens'. Did you mean 'Dense'?",
+        "model.layers.hidden._target_: layers has no 'Dens'. Did you mean 'Dense'",
     ),
     ({"model.layers.hidden._target_": "Dense"}, "'Dense' has no package. Did you mean 'layers.De"),
     ({"model.layers.hidden._target_": "layer.Dense"}, "no package 'layer'. Did you mean 'layers'?"),

@@ -16,7 +16,6 @@ QUICK = {
     "check_variables_are_all_found",
     "check_evaluation_is_pure",
     "check_traced_equals_eager_at_all_batch_sizes",
-    "check_every_trainable_gets_a_gradient",
     "check_gradients_equal_finite_differences",
     "check_wrong_inputs_are_explained",
 }

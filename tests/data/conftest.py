@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def devices(strategy_of: Callable[[int], Any]) -> None:
     strategy_of(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def numbered_images() -> Callable[[int], Examples]:
     """``numbered_images(n)``: 28x28 images, ``i`` filled with ``i`` and of class ``i % 10``."""
 
@@ -29,32 +30,44 @@ def numbered_images() -> Callable[[int], Examples]:
     return make
 
 
+def write(
+    folder: Path,
+    name: str,
+    splits: Mapping[str, Examples],
+    version: str = "3.0.1",
+    features: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a dataset of images and labels, or of ``features``, below ``folder``."""
+    import tensorflow_datasets as tfds
+
+    features = features or {
+        "image": tfds.features.Image(shape=(28, 28, 1)),
+        "label": tfds.features.ClassLabel(num_classes=10),
+    }
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=version,
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={split: list(enumerate(examples)) for split, examples in splits.items()},
+        data_dir=folder,
+        disable_shuffling=True,
+    )
+    return folder
+
+
 @pytest.fixture
 def write_dataset(tmp_path: Path) -> Callable[..., Path]:
     """``write_dataset(name, splits, version=, features=)`` returns the folder for ``data_dir``."""
-    import tensorflow_datasets as tfds
+    return partial(write, tmp_path)
 
-    def write(
-        name: str,
-        splits: Mapping[str, Examples],
-        version: str = "3.0.1",
-        features: Mapping[str, Any] | None = None,
-    ) -> Path:
-        features = features or {
-            "image": tfds.features.Image(shape=(28, 28, 1)),
-            "label": tfds.features.ClassLabel(num_classes=10),
-        }
-        tfds.dataset_builders.store_as_tfds_dataset(
-            name=name,
-            version=version,
-            features=tfds.features.FeaturesDict(features),
-            split_datasets={split: list(enumerate(examples)) for split, examples in splits.items()},
-            data_dir=tmp_path,
-            disable_shuffling=True,
-        )
-        return tmp_path
 
-    return write
+@pytest.fixture(scope="session")
+def twenty_and_ten(
+    tmp_path_factory: pytest.TempPathFactory, numbered_images: Callable[[int], Examples]
+) -> Path:
+    """The folder of a dataset under mnist's name: 20 training and 10 test images. Not changed."""
+    folder = tmp_path_factory.mktemp("written")
+    return write(folder, "mnist", {"train": numbered_images(20), "test": numbered_images(10)})
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -209,7 +206,7 @@ def test_preparing_waits_for_whoever_holds_the_lock(
 
 
 @pytest.mark.slow
-def test_two_processes_that_prepare_at_once_both_succeed(tmp_path: Path) -> None:
+def test_two_processes_that_prepare_at_once_both_succeed(forked: Any, tmp_path: Path) -> None:
     # Both are ready before either starts: they meet at the barrier file of the other.
     program = (
         "import os, sys, pathlib\n"
@@ -221,13 +218,7 @@ def test_two_processes_that_prepare_at_once_both_succeed(tmp_path: Path) -> None
         "print(len(source.load(Dataset(name='digits', data_dir=folder)).split('test')))\n"
     )
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path), *names],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        )
+        forked(None, str(tmp_path), *names, code=program, cwd=tmp_path)
         for names in (("a", "b"), ("b", "a"))
     ]
     for process in processes:

@@ -22,10 +22,9 @@ SLICED = Splits(train="train[:90%]", validation="train[90%:]", test="test")
 
 
 @pytest.fixture
-def mnist(write_dataset: Write, numbered_images: Images) -> Dataset:
+def mnist(twenty_and_ten: Path) -> Dataset:
     """Twenty training and ten test images under mnist's name."""
-    folder = write_dataset("mnist", {"train": numbered_images(20), "test": numbered_images(10)})
-    return Dataset(name="mnist", data_dir=str(folder), splits=SLICED)
+    return Dataset(name="mnist", data_dir=str(twenty_and_ten), splits=SLICED)
 
 
 def refusal(config: Dataset, role: str | None = None) -> str:
@@ -192,7 +191,11 @@ def test_unpublished_labels_are_refused_with_the_example(
         (0, "FailedPreconditionError: Input dataset was expected to contain 18 elements"),
     ],
 )
-def test_truncated_file_is_called_damaged(mnist: Dataset, left_over: int, text: str) -> None:
+def test_truncated_file_is_called_damaged(
+    mnist: Dataset, tmp_path: Path, left_over: int, text: str
+) -> None:
+    folder = shutil.copytree(mnist.data_dir, tmp_path / "copy")
+    mnist = replace(mnist, data_dir=str(folder))
     (record,) = Path(mnist.data_dir).glob("mnist/3.0.1/*train*")
     whole = record.read_bytes()
     length = 8 + 4 + int.from_bytes(whole[:8], "little") + 4  # of the first TFRecord, framed
@@ -278,10 +281,10 @@ def test_mocked_official_dataset_has_its_own_features(
     folder = write_dataset(
         name, {"train": [example] * 20, "test": [example] * 20}, version, dict(code.items())
     )
-    with tfds.testing.mock_data(num_examples=2500, data_dir=str(folder)):
+    with tfds.testing.mock_data(num_examples=250, data_dir=str(folder)):
         loaded = source.load(Dataset(name=name, classes=10, splits=SLICED))
         split = loaded.split("train")
     assert (loaded.shape, loaded.version) == (shape, version)
-    assert split.inputs.shape == (2500, *shape)
+    assert split.inputs.shape == (250, *shape)
     assert split.inputs.std() > 50
     assert set(split.labels.tolist()) == set(range(10))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -49,21 +48,10 @@ class Outcome:
 class Shell:
     """Runs the README's commands in one folder, one after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forked: Callable[..., Any]) -> None:
         self.folder = folder
-        self.environment = os.environ | {
-            "PYTHONPATH": str(PROJECT),
-            "TFDS_DATA_DIR": str(folder / "tfds"),
-            "COLUMNS": "80",
-        }
-        self.runner = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "runner.py")],
-            cwd=folder,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.forked = forked
+        self.environment = {"TFDS_DATA_DIR": str(folder / "tfds"), "COLUMNS": "80"}
         self.prepared = False
         self.ui: subprocess.Popen[str] | None = None
         self.port = _free_port()
@@ -76,7 +64,7 @@ class Shell:
             return self._start_ui(words[2:])
         if "dataset=mnist" in words and not self.prepared:
             self.prepared = self.python(TINY_MNIST).code == 0
-        return self._ask(module=words[2], arguments=words[3:])
+        return self._outcome(*words[2:])
 
     def write(self, path: str, text: str) -> None:
         """A file in the folder."""
@@ -85,21 +73,19 @@ class Shell:
 
     def python(self, code: str) -> Outcome:
         """A program."""
-        return self._ask(code=code)
+        return self._outcome(code=code)
 
-    def _ask(self, **request: Any) -> Outcome:
-        assert self.runner.stdin is not None
-        assert self.runner.stdout is not None
-        self.runner.stdin.write(json.dumps(request | {"folder": str(self.folder)}) + "\n")
-        self.runner.stdin.flush()
-        return Outcome(**json.loads(self.runner.stdout.readline()))
+    def _outcome(self, *words: str, **code: str) -> Outcome:
+        process = self.forked(*words, cwd=self.folder, environment=self.environment, **code)
+        out, err = process.communicate(timeout=400)
+        return Outcome(process.returncode, out, err)
 
     def _start_ui(self, words: list[str]) -> Outcome:
         """It runs until the shell is closed; the outcome is what it says when it is up."""
         self.ui = subprocess.Popen(
             [sys.executable, "-m", *words, f"port={self.port}"],
             cwd=self.folder,
-            env=self.environment,
+            env=os.environ | self.environment | {"PYTHONPATH": str(PROJECT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # MLflow's remark about its security middleware
             text=True,
@@ -109,11 +95,10 @@ class Shell:
         return Outcome(self.ui.poll() or 0, "".join(lines), "")
 
     def close(self) -> None:
-        """End the processes."""
+        """End what still runs."""
         if self.ui is not None:
             self.ui.send_signal(signal.SIGINT)
             self.ui.communicate(timeout=30)
-        self.runner.communicate(timeout=30)
 
 
 def _free_port() -> int:
@@ -123,12 +108,14 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def new_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Shell]]:
+def new_shell(
+    forked: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Shell]]:
     """``new_shell()``: a shell in a new folder."""
     with ExitStack() as shells:
 
         def make() -> Shell:
-            shell = Shell(tmp_path_factory.mktemp("project"))
+            shell = Shell(tmp_path_factory.mktemp("project"), forked)
             shells.callback(shell.close)
             return shell
 

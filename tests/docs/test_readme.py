@@ -36,6 +36,13 @@ SHORTER = {
         "trainer.duration=5 epochs",
         "trainer.compile=off",
     ],
+    "python -m pipeline.train +experiment=digits seed=1 +model.init_from.run=latest "
+    "'+model.init_from.map={hidden/*: hidden/*}' '+model.freeze=[hidden/*]'": [
+        "trainer.duration=5 epochs",
+        "trainer.compile=off",
+    ],
+    "python -m pipeline.train +experiment=digits strategy.replicas=2 trainer.precision=bfloat16 "
+    "tracking=off": ["trainer.duration=5 epochs"],
     "python -m pipeline.train +experiment=digits tracking=server "
     "tracking.uri=http://127.0.0.1:5000": ["trainer.duration=2 epochs", "trainer.compile=off"],
 }

@@ -59,6 +59,7 @@ def test_statistics_are_exact_over_uneven_and_empty_shards(
     np.testing.assert_allclose(gradient, tape.gradient(loss, x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_four_replicas_agree_with_one(strategy_of: Callable[[int], Any]) -> None:
     results = []
     for replicas, bounds in ((1, [0, 8]), (4, [0, 3, 3, 4, 8])):
@@ -95,6 +96,7 @@ def test_no_example_anywhere_leaves_the_statistics() -> None:
     assert layer.moving_variance.numpy().tolist() == [1.0] * 5
 
 
+@pytest.mark.slow
 def test_trains_in_an_xla_compiled_loop_on_one_replica(strategy_of: Callable[[int], Any]) -> None:
     strategy = strategy_of(1)
     finals = []

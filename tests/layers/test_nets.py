@@ -62,7 +62,7 @@ def test_every_model_config_is_tested() -> None:
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(MODELS)
 
 
-QUICK = {"mlp", "cnn", "gru", "local", "autoencoder"}
+QUICK = {"mlp", "autoencoder"}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def _series(steps: int = 5, batch: int = 4) -> tf.Tensor:
 
 
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("name", CELLS)
 def test_outputs_and_gradients_equal_keras(

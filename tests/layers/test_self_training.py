@@ -137,7 +137,10 @@ def test_a_block_inside_a_block_is_its_own_business(x: tf.Tensor) -> None:
     assert {"layer/inner/layer/w", "layer/inner/head/w", "layer/out/w"} <= moved
 
 
-@pytest.mark.parametrize("bounds", [[0, 4, 8], [0, 5, 8], [0, 8, 8]])
+@pytest.mark.parametrize(
+    "bounds",
+    [[0, 5, 8], *(pytest.param(b, marks=pytest.mark.slow) for b in ([0, 4, 8], [0, 8, 8]))],
+)
 def test_two_replicas_end_in_the_weights_of_one(
     x: tf.Tensor, strategy_of: Callable[[int], Any], bounds: list[int]
 ) -> None:

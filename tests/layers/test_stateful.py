@@ -135,6 +135,7 @@ def test_replicas_and_microbatches_carry_what_one_would(
             np.testing.assert_allclose(copy.numpy(), one.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_state_is_restored_exactly_on_another_number_of_replicas(
     strategy_of: Callable[[int], Any], tmp_path: Path
 ) -> None:

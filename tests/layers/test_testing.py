@@ -122,31 +122,37 @@ class TakesNoConfig(Scale):
             raise AssertionError("not a list")
 
 
+@pytest.mark.slow
 def test_a_right_layer_passes() -> None:
     conformance(Scale, {}, ROWS, variables=1)
 
 
+WRONG: list[tuple[Any, dict[str, Any], str]] = [
+    (Scale, {"variables": 2}, "variables_are_all_found: 1 variables, 2 declared"),
+    (Scale, {"state": True}, "variables_are_all_found: state declared: True, found: []"),
+    (Scale, {"random": True}, "randomness_is_keyed: random declared: True, differs: False"),
+    (HidesItsVariable, {}, "variables_are_all_found: a checkpoint reaches 0 variables of 1"),
+    (NamedOtherwise, {}, "variables_are_all_found: 'kernel' is held in the attribute 'w'"),
+    (ForgetsTheSeed, {}, "initial_values_depend_on_seed_and_path: another seed gives the same"),
+    (KeepsTheBatchSize, {}, "traced_equals_eager_at_all_batch_sizes: "),
+    (StopsTheGradient, {}, "every_trainable_gets_a_gradient: w has no gradient"),
+    (SeesItsShardOnly, {}, "replicas_train_alike: "),
+    (CountsInEvaluation, {"variables": 2, "state": True}, "evaluation_is_pure: "),
+    (DrawsWithoutKey, {"random": True}, ""),
+    (DrawsTheSameOnReplicas, {"random": True}, "randomness_is_keyed: random declared: True"),
+    (StaysInFloat32, {}, "computes_in_bfloat16: "),
+    (HasAWrongGradient, {}, "gradients_equal_finite_differences: the gradient of w along a"),
+    (ReplacesWhatHoldsItsVariable, {}, "restored_before_it_is_built: "),
+    (SaysNothingOfTheShape, {}, "wrong_inputs_are_explained: no layer is named: wrong size"),
+    (TakesNoConfig, {"arguments": {"sizes": [1]}}, "made_from_a_config: "),
+]
+# One that fails early, one of the arithmetic; the others run through most checks before they fail.
+QUICK = {HidesItsVariable, NamedOtherwise, HasAWrongGradient}
+
+
 @pytest.mark.parametrize(
     ("layer", "declared", "check"),
-    [
-        (Scale, {"variables": 2}, "variables_are_all_found: 1 variables, 2 declared"),
-        (Scale, {"state": True}, "variables_are_all_found: state declared: True, found: []"),
-        (Scale, {"random": True}, "randomness_is_keyed: random declared: True, differs: False"),
-        (HidesItsVariable, {}, "variables_are_all_found: a checkpoint reaches 0 variables of 1"),
-        (NamedOtherwise, {}, "variables_are_all_found: 'kernel' is held in the attribute 'w'"),
-        (ForgetsTheSeed, {}, "initial_values_depend_on_seed_and_path: another seed gives the same"),
-        (KeepsTheBatchSize, {}, "traced_equals_eager_at_all_batch_sizes: "),
-        (StopsTheGradient, {}, "every_trainable_gets_a_gradient: w has no gradient"),
-        (SeesItsShardOnly, {}, "replicas_train_alike: "),
-        (CountsInEvaluation, {"variables": 2, "state": True}, "evaluation_is_pure: "),
-        (DrawsWithoutKey, {"random": True}, ""),
-        (DrawsTheSameOnReplicas, {"random": True}, "randomness_is_keyed: random declared: True"),
-        (StaysInFloat32, {}, "computes_in_bfloat16: "),
-        (HasAWrongGradient, {}, "gradients_equal_finite_differences: the gradient of w along a"),
-        (ReplacesWhatHoldsItsVariable, {}, "restored_before_it_is_built: "),
-        (SaysNothingOfTheShape, {}, "wrong_inputs_are_explained: no layer is named: wrong size"),
-        (TakesNoConfig, {"arguments": {"sizes": [1]}}, "made_from_a_config: "),
-    ],
+    [w if w[0] in QUICK else pytest.param(*w, marks=pytest.mark.slow) for w in WRONG],
 )
 def test_a_wrong_layer_fails_with_the_reason(
     layer: Any, declared: dict[str, Any], check: str

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """``new_store(folder)``: makes ``folder/mlruns``, with the database, which takes seconds to
+    make, copied from an empty one."""
+    from pipeline.config import Tracking
+    from pipeline.tracking.location import locate, prepare
+
+    location = locate(Tracking(root=str(tmp_path_factory.mktemp("empty"))))
+    prepare(location)
+    assert location.database is not None
+
+    def make(folder: Path) -> Path:
+        (folder / "mlruns").mkdir()
+        shutil.copy(location.database, folder / "mlruns")
+        return folder / "mlruns"
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store's folder. Opening a new one takes seconds, so it is shared."""
-    return tmp_path_factory.mktemp("runs") / "mlruns"
+def root(new_store: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store that is shared."""
+    return new_store(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="session")
@@ -43,18 +58,10 @@ def store(root: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def command(tfds_folder: str) -> Callable[..., subprocess.Popen[str]]:
+def command(forked: Callable[..., Any]) -> Callable[..., Any]:
     """``command("train", "+experiment=digits", cwd=…)``: a verb in a process of its own."""
 
-    def start(verb: str, *overrides: str, cwd: Path) -> subprocess.Popen[str]:
-        environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", f"pipeline.{verb}", *overrides],
-            cwd=cwd,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(verb: str, *overrides: str, cwd: Path) -> Any:
+        return forked(f"pipeline.{verb}", *overrides, cwd=cwd)
 
     return start

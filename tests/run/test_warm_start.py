@@ -30,7 +30,7 @@ def test_a_frozen_warm_start_keeps_what_it_was_given(fit, store, source, tmp_pat
     run = fit(
         *SOURCE,
         "seed=5",
-        f"+model.init_from.run={source}",
+        "+model.init_from.run=latest",
         "+model.init_from.map={hidden/*:hidden/*}",
         "+model.freeze=[hidden/*]",
     )
@@ -49,13 +49,12 @@ def test_a_frozen_warm_start_keeps_what_it_was_given(fit, store, source, tmp_pat
         assert f"warm start: {line}\n" in said
     assert store.text(run.run_id, "warm_start.txt").splitlines() == expected
     tags = store.recorded(run.run_id).tags
+    assert store.recorded(run.run_id).params["model.init_from.run"] == source
     assert tags["init_from"] == f"run {source}, best checkpoint of step 18"
 
 
 def test_averages_begin_with_the_weights_that_were_loaded(fit, store, source, tmp_path) -> None:
-    run = fit(
-        *SOURCE, "seed=5", f"+model.init_from.run={source}", "optimizer.learning_rate=1e-30"
-    )
+    run = fit(*SOURCE, "seed=5", f"+model.init_from.run={source}", "optimizer.learning_rate=1e-30")
     expected = _weights(store, source, tmp_path, "best")
     for path, value in _weights(store, run.run_id, tmp_path).items():
         np.testing.assert_array_equal(value, expected[path])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import mlflow.store.db.utils
 import pytest
 
 from pipeline import tracking
@@ -18,6 +20,9 @@ from pipeline.tracking.tracker import Tracker
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that MLflow has made, with no runs."""
+    # For each store that it opens MLflow loads its 67 migrations to learn which is the newest.
+    newest = cache(mlflow.store.db.utils._get_latest_schema_revision)
+    mlflow.store.db.utils._get_latest_schema_revision = newest
     location = locate(Tracking(root=str(tmp_path_factory.mktemp("template"))))
     prepare(location)
     assert location.database is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +32,16 @@ sys.exit(tracker.finish("FINISHED"))
 """
 
 
-def test_a_run_that_is_killed_and_resumed_has_every_point_once(config: Tracking) -> None:
+def test_a_run_that_is_killed_and_resumed_has_every_point_once(
+    config: Tracking, forked: Any, tmp_path: Path
+) -> None:
     run_id = ""
     for begin, end in ((0, 250), (200, 620), (600, 1000)):
-        command = [sys.executable, "-c", TRAIN, config.root, run_id, str(begin), str(end)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == (0 if end == 1000 else -signal.SIGKILL), done.stderr
-        run_id = done.stdout.strip()
+        words = (config.root, run_id, str(begin), str(end))
+        process = forked(None, *words, code=TRAIN, cwd=tmp_path)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == (0 if end == 1000 else -signal.SIGKILL), err
+        run_id = out.strip()
     store = tracking.open_store(config)
     for key, scale in (("loss", 7), ("val/loss", 3)):
         history = [(point.step, point.value) for point in store.history(run_id, key)]

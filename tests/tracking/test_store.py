@@ -103,9 +103,8 @@ def test_a_root_that_an_address_cannot_hold_is_told(tmp_path: Path) -> None:
     assert "cannot hold `?`" in refusal(Tracking(root=str(tmp_path / "a?b")))
 
 
-@pytest.mark.parametrize("name", ["with space", "with#hash", "ünï", "50%"])
-def test_odd_roots_work(name: str, config: Tracking, tmp_path: Path) -> None:
-    root = Path(config.root).rename(tmp_path / name)
+def test_odd_roots_work(config: Tracking, tmp_path: Path) -> None:
+    root = Path(config.root).rename(tmp_path / "50% ünï with#hash")
     tracker = tracking.start(Tracking(root=str(root), system_metrics=False))
     tracker.text("hello", "notes/a.txt")
     assert tracker.finish("FINISHED") == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.surroundings import NONE, surroundings
+from pipeline.tracking.surroundings import NONE, here, surroundings
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -47,6 +47,29 @@ def test_the_patch_restores_what_ran(repository: Path) -> None:
     (repository / "change.patch").write_text(found.files()["surroundings/git.patch"])
     git(repository, "apply", "change.patch")
     assert (repository / "code.py").read_text() == "x = 2\n"
+
+
+def test_the_patch_applies_however_the_users_git_shows_differences(repository: Path) -> None:
+    settings = ("diff.noprefix", "color.ui", "diff.external")
+    for setting, value in zip(settings, ("true", "always", "/bin/false"), strict=True):
+        git(repository, "config", setting, value)
+    (repository / "code.py").write_text("x = 2\n")
+    found = surroundings([], repository)
+    git(repository, "checkout", "-q", "code.py")
+    (repository / "change.patch").write_text(found.patch)
+    git(repository, "apply", "change.patch")
+    assert (repository / "code.py").read_text() == "x = 2\n"
+
+
+def test_the_current_folders_repository_comes_before_this_packages(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    assert here(["CPU:0"]).commit == surroundings([], repository).commit
+    outside = tmp_path_factory.mktemp("outside")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(outside.parent))
+    monkeypatch.chdir(outside)
+    assert here([]).commit == surroundings([]).commit
 
 
 def test_no_repository_and_no_git_say_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data() -> tuple[np.ndarray, np.ndarray]:
     """100 images 6x6x1 of 4 classes that a model can learn; uint8 and int32."""
     rng = np.random.default_rng(0)
@@ -17,10 +17,11 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     images = rng.integers(0, 120, (100, 6, 6, 1)).astype(np.uint8)
     for i, label in enumerate(labels):
         images[i, label, :, 0] += 100
+    images.flags.writeable = labels.flags.writeable = False
     return images, labels
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., Any]:
     """``make_trainer(replicas, layers=…, optimizer=…, …)``: a built Trainer on ``data``."""
     import tensorflow as tf

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,20 @@ import pytest
 from pipeline.errors import StoreError, TrainingError
 
 
+@pytest.fixture(scope="module")
+def trainer(make_trainer):
+    """Traced once for all tests here; each takes it as the one before has left it."""
+    trainer = make_trainer(1)
+    trainer.train(1)
+    return trainer
+
+
 @pytest.fixture
-def saved(make_trainer, tmp_path: Path):
-    """A trainer that has taken 3 steps, its checkpoint store and the folder written."""
+def saved(trainer, tmp_path: Path):
+    """A trainer at step 3, its checkpoint store and the folder written."""
     from pipeline.training.checkpoints import Checkpoints
 
-    trainer = make_trainer(1)
-    trainer.train(3)
+    trainer.step.assign(3)
     checkpoints = Checkpoints(tmp_path, {"model": trainer.model, "step": trainer.step})
     folder = checkpoints.save(3, {"val/loss": 0.1 + 0.2}, {"best": 1 / 3})
     return trainer, checkpoints, folder
@@ -42,20 +51,21 @@ def test_checkpoint_restores_on_another_number_of_replicas(
     from pipeline.training.checkpoints import Checkpoints, weights_digest
 
     trainers = [make_trainer(n, seed=i) for i, n in enumerate(replicas)]
-    trainers[0].train(3)
+    trainers[0].step.assign(3)
     stores = [Checkpoints(tmp_path, {"model": t.model, "step": t.step}) for t in trainers]
-    stores[1].restore(stores[0].save(3, {}, {}))
     digests = [weights_digest(t.model.named_variables()) for t in trainers]
-    assert digests[0] == digests[1]
+    assert digests[0] != digests[1]
+    stores[1].restore(stores[0].save(3, {}, {}))
+    assert weights_digest(trainers[1].model.named_variables()) == digests[0]
     assert trainers[1].current_step == 3
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "no manifest"])
-def test_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damage: str) -> None:
+def test_damaged_checkpoint_is_refused_and_nothing_of_it_is_read(saved, damage: str) -> None:
     trainer, checkpoints, older = saved
     trainer.train(2)
     newer = checkpoints.save(5, {}, {})
-    assert checkpoints.newest() == newer
+    assert checkpoints.steps() == [5, 3]
     data = next(newer.glob("variables.data*"))
     if damage == "flip":
         content = bytearray(data.read_bytes())
@@ -69,7 +79,53 @@ def test_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damage:
         (newer / "manifest.json").unlink()
     with pytest.raises(StoreError, match=r"step-00000005: .*(damaged|missing|cannot be read)"):
         checkpoints.restore(newer)
-    assert checkpoints.newest() == older
+    assert trainer.current_step == 5
+    assert checkpoints.restore(older).step == trainer.current_step == 3
+
+
+def test_only_what_is_to_be_kept_stays(saved) -> None:
+    _, checkpoints, _ = saved
+    for step in (5, 7, 9):
+        checkpoints.save(step, {}, {})
+    checkpoints.keep({3, 9, 11})
+    assert checkpoints.steps() == [9, 3]
+
+
+def test_disk_that_takes_no_more_leaves_the_older_ones_and_no_remains(saved) -> None:
+    """A real limit of the system on the size of a file, which TensorFlow's writer runs into."""
+    trainer, checkpoints, older = saved
+    trainer.train(2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+    try:
+        with pytest.raises(StoreError) as caught:
+            checkpoints.save(5, {}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value) == "checkpoint step-00000005: cannot be written: File too large"
+    assert list(checkpoints.folder.iterdir()) == [older]
+    assert checkpoints.restore(older).step == 3
+    assert checkpoints.save(5, {}, {}).name == "step-00000005"
+
+
+def test_failing_manifest_leaves_no_checkpoint(saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, checkpoints, older = saved
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(StoreError, match="step-00000005: cannot be written: Input/output error"):
+        checkpoints.save(5, {}, {})
+    assert list(checkpoints.folder.iterdir()) == [older]
+
+
+def test_checkpoint_says_which_devices_trained_it(make_trainer, tmp_path: Path) -> None:
+    from pipeline.training.checkpoints import Checkpoints, read_manifest
+
+    objects = {"step": make_trainer(1).step}
+    folder = Checkpoints(tmp_path, objects, ["CPU:0", "CPU:1"]).save(1, {}, {})
+    assert read_manifest(folder).devices == ["CPU:0", "CPU:1"]
 
 
 def test_what_a_killed_process_left_is_swept(saved, tmp_path: Path) -> None:

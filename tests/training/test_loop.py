@@ -34,6 +34,7 @@ class Recorder:
     def __init__(self) -> None:
         self.points: list[tuple[int, str, float]] = []
         self.saved: list[tuple[int, bool]] = []
+        self.metrics: dict[int, Any] = {}
         self.progress: dict[str, Any] = {}
         self.order: list[str] = []
 
@@ -45,6 +46,7 @@ class Recorder:
     def save(self, step: int, metrics, progress, best: bool) -> None:
         self.order.append("save")
         self.saved.append((step, best))
+        self.metrics[step] = metrics
         self.progress = json.loads(json.dumps(progress))  # as a manifest keeps it
 
     def show(self, step: int, metrics) -> None:
@@ -183,6 +185,30 @@ def test_stopped_and_continued_gives_the_points_of_one_that_was_not(stop_at: int
         scores[done:],
     )
     assert first.points + second.points == whole.points
+
+
+def test_extended_run_logs_what_one_that_was_longer_from_the_start_logs() -> None:
+    """The end at 32 cuts a window of 7 steps, which stays open for the run that is extended."""
+    from pipeline.training.loop import Progress
+
+    _, _, longer = _run(_plan())
+    _, _, first = _run(_plan(total=32))
+    _, _, then = _run(_plan(), CountingTrainer(32), Progress(**first.progress))
+    at_its_first_end = [point for point in first.points if point[0] == 32]
+    assert {key for _, key, _ in at_its_first_end} >= {"train/loss", "val/accuracy"}
+    extended = sorted({*first.points, *then.points} - {*at_its_first_end})
+    assert extended == sorted(longer.points)
+
+
+def test_checkpoint_has_only_what_was_measured_at_its_step() -> None:
+    """Else a metric of an earlier step would be recorded for one at which nobody evaluated."""
+    _, _, recorder = _run(_plan())
+    assert {step: sorted(metrics) for step, metrics in recorder.metrics.items()} == {
+        20: ["val/accuracy"],
+        30: [],
+        60: ["train/accuracy", "train/gradient_norm", "train/learning_rate", "train/loss"]
+        + ["val/accuracy"],
+    }
 
 
 def test_error_in_training_leaves_the_loop() -> None:

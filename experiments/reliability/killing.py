@@ -1,0 +1,234 @@
+"""Kill a training run at a chosen moment, resume it, and compare it with one that was never killed.
+
+The moment is seen from outside: in the run's working folder, in the store's folder of artifacts,
+or on the clock. The run knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[2]
+POLL = 0.001  # seconds
+LONGEST = 300.0  # seconds that one process may take
+
+# What a resumed run need not repeat: how fast it went.
+TIMINGS = ("speed/", "system/")
+
+BASE = (
+    "tracking.system_metrics=false",
+    "trainer.duration=200 steps",
+    "trainer.evaluate_every=20 steps",
+    "trainer.checkpoint_every=10 steps",
+    "trainer.log_every=7 steps",
+    "trainer.steps_per_call=10",
+)
+CONFIGURATIONS = {
+    "dense": ("+experiment=digits",),
+    "convolution, BatchNorm, dropout": ("+experiment=digits_cnn",),
+    "accumulation, moving average": (
+        "+experiment=digits",
+        "trainer.accumulate=2",
+        "trainer.average=0.98",
+        "optimizer=adamw",
+    ),
+    "Stateful(GRU)": (
+        "+experiment=digits",
+        "model=gru",
+        "model.layers.recurrent._target_=layers.Stateful",
+        "+model.layers.recurrent.batch=${trainer.batch_size}",
+        "trainer.compile=off",
+    ),
+    "SelfTraining": ("+experiment=digits_local",),
+    "2 replicas": ("+experiment=digits_cnn", "strategy.replicas=2"),
+    "transformer, dropout": ("+experiment=digits", "model=transformer"),
+}
+
+
+class Watched:
+    """A run that is being trained, as the disk shows it."""
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        self.work = root / "work" / run_id
+        self.models = root / "artifacts" / "models"
+
+    def writes(self) -> set[str]:
+        """Checkpoints that are being written."""
+        return {path.name for path in (self.work / "checkpoints").glob(".unfinished-*")}
+
+    def checkpoints(self) -> set[str]:
+        return {path.name for path in (self.work / "checkpoints").glob("step-*")}
+
+    def uploads(self) -> set[str]:
+        """Checkpoints and models that the store has, or is being given, files of."""
+        return {path.name for path in self.models.glob("m-*")}
+
+    def exports(self) -> set[str]:
+        """Final models that are being saved, or wait to be sent."""
+        return {path.parent.name for path in (self.work / "outbox").glob("*/model")}
+
+    def final_uploads(self) -> set[str]:
+        """Final models that the store has, or is being given, files of."""
+        return {path.parts[-3] for path in self.models.glob("m-*/artifacts/tf2model")}
+
+
+# Moment -> what of it is new when it has come, and how many of them may pass before.
+MOMENTS: dict[str, tuple[Callable[[Watched], set[str]], int]] = {
+    "in a checkpoint write": (Watched.writes, 6),
+    "after a checkpoint write": (Watched.checkpoints, 6),
+    "in an upload": (Watched.uploads, 3),
+    "in the export of the model": (Watched.exports, 1),
+    "in the upload of the model": (Watched.final_uploads, 1),
+}
+ANY_TIME = "at a random time"
+ALL_MOMENTS = (*MOMENTS, ANY_TIME)
+
+
+@dataclass
+class Process:
+    """A training process and the file of what it says."""
+
+    popen: subprocess.Popen[bytes]
+    output: Path
+
+    @property
+    def ended(self) -> bool:
+        return self.popen.poll() is not None
+
+    def said(self) -> str:
+        return self.output.read_text("utf-8")
+
+
+@dataclass
+class Killed:
+    """A run that was killed again and again until it finished."""
+
+    run_id: str
+    kills: list[str]  # the moments that came about
+    output: str  # of the last process
+
+
+def train(root: Path, *overrides: str) -> Process:
+    """``python -m pipeline.train`` with the store ``root``; its output in a file beside that."""
+    name = root.parent / f"output-{time.monotonic_ns()}.txt"
+    with open(name, "w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.train", *overrides, f"tracking.root={root}"],
+            env=os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    return Process(process, name)
+
+
+def finish(process: Process) -> str:
+    """Wait for a process that must succeed. Returns its output."""
+    code = process.popen.wait(LONGEST)
+    if code != 0:
+        raise RuntimeError(f"exit code {code}: {process.said()}")
+    return process.said()
+
+
+def kill_until_finished(
+    root: Path,
+    overrides: Sequence[str],
+    moments: Iterable[str],
+    random_numbers: random.Random,
+    told: Callable[[str], None] = lambda moment: None,
+) -> Killed:
+    """Train with SIGKILL at each of ``moments``, resumed after each, and then to the end.
+
+    A moment that does not come in a process that finishes first is left out, and ends the run.
+    """
+    kills: list[str] = []
+    run_id = ""
+    for moment in moments:
+        process = train(root, f"resume={run_id}") if run_id else train(root, *overrides)
+        run_id = run_id or _run_id(process)
+        if not _kill_at(moment, process, Watched(root, run_id), random_numbers):
+            return Killed(run_id, kills, finish(process))
+        kills.append(moment)
+        told(moment)
+    return Killed(run_id, kills, finish(train(root, f"resume={run_id}")))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What of a run is not as it is in the run that was never killed."""
+
+    hashes: int = 0
+    lost: int = 0
+    duplicate: int = 0
+    differing: int = 0
+    additional: int = 0
+
+    @property
+    def none(self) -> bool:
+        return not any(vars(self).values())
+
+
+def compare(store: Any, expected: str, found: str) -> Difference:
+    """Two runs of one store: digests of the weights, and every point of every metric."""
+    one, other = store.recorded(expected), store.recorded(found)
+    hashes = sum(one.tags[k] != other.tags.get(k) for k in ("sha256/last", "sha256/best"))
+    lost = duplicate = differing = additional = 0
+    for key in set(one.metrics) | set(other.metrics):
+        if key.startswith(TIMINGS):
+            continue
+        a = {point.step: point.value for point in store.history(expected, key)}
+        points = store.history(found, key)
+        b = {point.step: point.value for point in points}
+        lost += len(a.keys() - b.keys())
+        additional += len(b.keys() - a.keys())
+        duplicate += len(points) - len(b)
+        differing += sum(a[step] != b[step] for step in a.keys() & b.keys())
+    return Difference(hashes, lost, duplicate, differing, additional)
+
+
+def _kill_at(moment: str, process: Process, run: Watched, random_numbers: random.Random) -> bool:
+    """Wait for the moment and kill. False where the process ended before it came."""
+    while not run.checkpoints():  # before its first checkpoint a run cannot be resumed
+        if process.ended:
+            return False
+        time.sleep(POLL)
+    if moment == ANY_TIME:
+        wait = random_numbers.uniform(0, 15)
+        try:
+            process.popen.wait(wait)
+            return False
+        except subprocess.TimeoutExpired:
+            pass
+    else:
+        look, most = MOMENTS[moment]
+        known, left = look(run), random_numbers.randint(1, most)
+        while left:
+            new = look(run) - known
+            known |= new
+            left -= min(left, len(new))
+            if process.ended:
+                return False
+            time.sleep(POLL * bool(left))
+    process.popen.kill()
+    process.popen.wait()
+    return True
+
+
+def _run_id(process: Process) -> str:
+    deadline = time.monotonic() + LONGEST
+    while time.monotonic() < deadline:
+        found = re.search(r"^run +([0-9a-f]{32})\b", process.said(), re.MULTILINE)
+        if found:
+            return found[1]
+        if process.ended:
+            break
+        time.sleep(0.05)
+    raise RuntimeError(f"no run began: {process.said()}")

@@ -1,0 +1,1 @@
+"""What recorded runs say when they are put side by side: pure functions of their histories."""

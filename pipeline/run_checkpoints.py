@@ -1,0 +1,197 @@
+"""The checkpoints of one run, on disk and in MLflow: which stay, and which one it goes on from.
+
+On disk stay the last, the one before it, and for each of the two the best that it knows of, so
+that one damaged folder costs some steps and nothing else. MLflow holds the last and the best.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.assembly import Assembly
+from pipeline.console import Console, complain
+from pipeline.errors import StoreError
+from pipeline.strategy import device_names
+from pipeline.tracking.tracker import AnyTracker, Tracker
+from pipeline.training.checkpoints import Checkpoints, Manifest, read_manifest
+from pipeline.training.loop import Progress
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint that may be usable. ``find`` gives its folder, or raises ``StoreError``."""
+
+    step: int
+    published: bool  # in MLflow, else on disk
+    find: Callable[[], Path]
+
+
+class RunCheckpoints:
+    """Saves, keeps, finds and restores the checkpoints of the run that ``tracker`` records."""
+
+    def __init__(self, tracker: AnyTracker, parts: Assembly, console: Console) -> None:
+        self.tracker = tracker
+        self.parts = parts
+        self.console = console
+        self.devices = device_names(parts.strategy)
+        self.on_disk = Checkpoints(
+            tracker.folder / "checkpoints", parts.checkpointed(), self.devices
+        )
+        self._needed: list[set[int]] = []  # steps that the last, and the one before it, need
+        self._warned: set[str] = set()
+        self._unsaved: str | None = None
+
+    def begin(self, progress: Progress) -> None:
+        """Save the initial state, so that a run always has a checkpoint; raises ``StoreError``."""
+        self._publish(self.on_disk.save(0, {}, progress.state()), 0, {}, progress.best_step, False)
+
+    def save(
+        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool
+    ) -> None:
+        """Write a checkpoint and publish it. Where the disk is full, warn and go on without."""
+        try:
+            folder = self.on_disk.save(step, metrics, progress)
+        except StoreError as error:
+            self._unsaved = f"{error} ({self.on_disk.folder})"
+            kind = str(error).partition(": ")[2]
+            if kind not in self._warned:  # once, not at every boundary
+                self._warned.add(kind)
+                complain(f"warning: {self._unsaved}. Training goes on; {self._last()}.")
+            return
+        self._unsaved = None
+        self._publish(folder, step, metrics, progress["best_step"], best)
+
+    def tell_unsaved(self) -> None:
+        """At the end of training: say it clearly where the state it ended with is not saved."""
+        if self._unsaved:
+            complain(
+                f"warning: the state that training ended with is NOT saved: {self._unsaved}; "
+                f"{self._last()}."
+            )
+            self.tracker.tags({"checkpoint.unsaved": self._unsaved})
+
+    def restore(self) -> Progress:
+        """Go on from the newest usable checkpoint. What is wrong with newer ones is said.
+
+        Raises:
+            StoreError: none is usable, neither on disk nor in MLflow.
+        """
+        assert isinstance(self.tracker, Tracker), "tracking=off has nothing to go on from"
+        expected = self.tracker.last_checkpoint
+        candidates = self._candidates()
+        unusable = []
+        if expected is not None and expected > max((c.step for c in candidates), default=-1):
+            unusable.append(f"checkpoint {self.on_disk.path(expected).name}: it is missing")
+        for candidate in candidates:
+            try:
+                folder = candidate.find()
+                manifest = self.on_disk.restore(folder)
+                break
+            except StoreError as error:
+                unusable.append(str(error))
+        else:
+            raise StoreError(
+                f"run {self.tracker.run_id} cannot go on: it has no usable checkpoint in "
+                f"{self.on_disk.folder} nor in {self.tracker.store.location.uri}"
+                + "".join(f"\n  {text}" for text in unusable)
+                + "\nStart a new run."
+            )
+        progress, step = Progress(**manifest.progress), manifest.step
+        self.on_disk.keep(s for s in self.on_disk.steps() if s <= step)  # no damaged newer ones
+        self._needed = [{step, progress.best_step}]
+        if unusable:
+            text = f"{'; '.join(unusable)}. Training goes on from step {step}"
+            complain(f"warning: {text}, from {folder.name}.")
+            self.tracker.tags({f"fallback/{step}": text})
+        if unusable or (not candidate.published and step != expected):
+            # What is damaged must not stay published as the last or the best. And a process may
+            # be killed between writing a checkpoint and publishing it.
+            self._publish_again(manifest, progress)
+        self._tell_devices(manifest)
+        return progress
+
+    def restore_best(self, progress: Progress) -> None:
+        """Put the best checkpoint's weights in the model; the last stay where none is best."""
+        here = self.parts.trainer.current_step
+        if progress.best is None or progress.best_step == here:
+            return
+        unusable = []
+        for candidate in self._candidates():
+            if candidate.step == progress.best_step:
+                try:
+                    self.on_disk.restore(candidate.find())
+                    return
+                except StoreError as error:
+                    unusable.append(str(error))
+        text = (
+            f"the best checkpoint, of step {progress.best_step}, cannot be used "
+            f"({'; '.join(unusable) or 'it is missing'}): the test scores and the model are of the "
+            f"last step, {here}"
+        )
+        complain(f"warning: {text}.")
+        self.tracker.tags({"best.unusable": text})
+
+    def _publish(
+        self, folder: Path, step: int, metrics: dict[str, float], best_step: int, best: bool
+    ) -> None:
+        self.tracker.checkpoint(folder, step, metrics, best)
+        self._needed = [*self._needed, {step, best_step}][-2:]
+        self.on_disk.keep(set().union(*self._needed))
+
+    def _candidates(self) -> list[Candidate]:
+        """Every checkpoint there is, the newest first, on disk before MLflow."""
+        found = [Candidate(s, False, partial(self.on_disk.path, s)) for s in self.on_disk.steps()]
+        if isinstance(self.tracker, Tracker):
+            found += [
+                Candidate(c.step, True, partial(self._fetch, c.model_id, c.step))
+                for c in self.tracker.models.checkpoints()
+            ]
+        return sorted(found, key=lambda candidate: (-candidate.step, candidate.published))
+
+    def _fetch(self, model_id: str, step: int) -> Path:
+        """Copy a published checkpoint to the disk; ``StoreError`` where it is damaged."""
+        assert isinstance(self.tracker, Tracker)
+        name, beside = self.on_disk.path(step).name, self.on_disk.unfinished(step)
+        try:
+            folder = self.tracker.models.download(model_id, beside / name)
+            read_manifest(folder)
+            return self.on_disk.adopt(folder, step)
+        except StoreError as error:
+            raise StoreError(f"{error} (in MLflow, {model_id})") from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def _publish_again(self, manifest: Manifest, progress: Progress) -> None:
+        best = self.on_disk.path(progress.best_step)
+        if progress.best is not None and progress.best_step != manifest.step and best.exists():
+            try:
+                known = read_manifest(best)
+            except StoreError:
+                pass  # MLflow may have it whole; restore_best looks for it there and says so
+            else:
+                self.tracker.checkpoint(best, known.step, known.metrics, best=True)
+        self.tracker.checkpoint(
+            self.on_disk.path(manifest.step),
+            manifest.step,
+            manifest.metrics,
+            best=progress.best is not None and progress.best_step == manifest.step,
+        )
+
+    def _tell_devices(self, manifest: Manifest) -> None:
+        if not manifest.devices or manifest.devices == self.devices:
+            return
+        before, now = ", ".join(manifest.devices), ", ".join(self.devices)
+        text = f"from step {manifest.step} on {now} instead of {before}: equal to rounding only"
+        if len(manifest.devices) != len(self.devices):
+            text += "; layers that draw random numbers (dropout, noise) draw others"
+        self.console.line(f"resumed {text}")
+        self.tracker.tags({f"resumed/devices/{manifest.step}": text})
+
+    def _last(self) -> str:
+        steps = self.on_disk.steps()
+        return f"the last checkpoint is of step {steps[0]}" if steps else "there is no checkpoint"
