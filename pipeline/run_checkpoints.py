@@ -48,7 +48,7 @@ class RunCheckpoints:
 
     def begin(self, progress: Progress) -> None:
         """Save the initial state, so that a run always has a checkpoint; raises ``StoreError``."""
-        self._publish(self.on_disk.save(0, {}, progress.state()), 0, {}, progress.best_step, False)
+        self._publish(self.on_disk.save(0, {}, progress.state()), 0, {}, progress, False)
 
     def save(
         self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool
@@ -64,7 +64,7 @@ class RunCheckpoints:
                 complain(f"warning: {self._unsaved}. Training goes on; {self._last()}.")
             return
         self._unsaved = None
-        self._publish(folder, step, metrics, progress["best_step"], best)
+        self._publish(folder, step, metrics, Progress(**progress), best)
 
     def tell_unsaved(self) -> None:
         """At the end of training: say it clearly where the state it ended with is not saved."""
@@ -103,7 +103,7 @@ class RunCheckpoints:
             )
         progress, step = Progress(**manifest.progress), manifest.step
         self.on_disk.keep(s for s in self.on_disk.steps() if s <= step)  # no damaged newer ones
-        self._needed = [{step, progress.best_step}]
+        self._needed = [_needed(step, progress)]
         if unusable:
             text = f"{'; '.join(unusable)}. Training goes on from step {step}"
             complain(f"warning: {text}, from {folder.name}.")
@@ -137,10 +137,10 @@ class RunCheckpoints:
         self.tracker.tags({"best.unusable": text})
 
     def _publish(
-        self, folder: Path, step: int, metrics: dict[str, float], best_step: int, best: bool
+        self, folder: Path, step: int, metrics: dict[str, float], progress: Progress, best: bool
     ) -> None:
         self.tracker.checkpoint(folder, step, metrics, best)
-        self._needed = [*self._needed, {step, best_step}][-2:]
+        self._needed = [*self._needed, _needed(step, progress)][-2:]
         self.on_disk.keep(set().union(*self._needed))
 
     def _candidates(self) -> list[Candidate]:
@@ -195,3 +195,8 @@ class RunCheckpoints:
     def _last(self) -> str:
         steps = self.on_disk.steps()
         return f"the last checkpoint is of step {steps[0]}" if steps else "there is no checkpoint"
+
+
+def _needed(step: int, progress: Progress) -> set[int]:
+    """The checkpoints without which a run cannot go on from ``step`` to its end."""
+    return {step} if progress.best is None else {step, progress.best_step}

@@ -151,6 +151,10 @@ class Layer(tf.Module):
         ``initializer`` is a name in ``layers.initializers`` or ``f(shape, dtype, seed)``; ``seed``
         is an int64 tensor [2] made of the run's seed and this variable's path.
         """
+        if 0 in shape:  # TensorFlow's kernels abort the process for some
+            raise LayerError(
+                f"{self.label}: {name} would have the shape {list(shape)}; sizes are at least 1"
+            )
         dtype = dtype or self.param_dtype
         value = self._initial_value(name, shape, initializer, dtype)
         return tf.Variable(value, trainable=True, name=name, dtype=dtype)

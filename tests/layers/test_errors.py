@@ -79,3 +79,16 @@ def test_what_an_initializer_refuses_is_said_with_the_layer_and_the_weight() -> 
     layer = layers.Conv2D(3, 3, kernel_initializer="identity")
     with pytest.raises(layers.LayerError, match=r"^at \(Conv2D\): w: "):
         layers.build(layers.Stack({"at": layer}), tf.TensorSpec([None, 8, 8, 2]))
+
+
+def test_a_weight_without_values_is_refused() -> None:
+    class Empty(layers.Layer):
+        def build(self, x: tf.TensorSpec) -> None:
+            self.w = self.weight("w", [4, 0], "zeros")
+
+        def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+            return x @ self.w
+
+    with pytest.raises(layers.LayerError) as error:
+        layers.build(layers.Stack({"at": Empty()}), ROWS)
+    assert str(error.value) == "at (Empty): w would have the shape [4, 0]; sizes are at least 1"

@@ -120,6 +120,9 @@ def _delivered(one: Process) -> None:
 
 def test_disk_keeps_the_last_the_one_before_and_the_best_of_both(process) -> None:
     one = process()
+    one.checkpoints.begin(_progress(best_step=0))
+    one.save(5, 7)
+    assert set(one.on_disk) == {5, 7}
     one.save(10, best=10)
     one.save(20, 30, best=10)
     one.save(40, best=40)
@@ -400,4 +403,4 @@ def test_failing_disk_is_told_once_and_at_the_end(
 def _progress(best_step: int) -> Any:
     from pipeline.training.loop import Progress
 
-    return Progress(best=0.5, best_step=best_step)
+    return Progress(best=0.5 if best_step else None, best_step=best_step)
