@@ -52,7 +52,7 @@ def evaluate(config: DictConfig) -> Evaluation:
         raise ConfigError("run: give the id of a run, run=<id>, or run=latest")
     if config.split not in SPLITS:
         raise ConfigError(f"split={config.split}: {did_you_mean(config.split, SPLITS)}")
-    store = tracking.open_store(config.tracking)
+    store = tracking.open_store(config.tracking, existing=True)
     run_id = store.latest() if config.run == "latest" else store.find(config.run)
     run = store.recorded(run_id)
     recorded = read_config(store, run_id)

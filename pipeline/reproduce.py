@@ -99,7 +99,7 @@ def _open(config: DictConfig) -> Store:
     # The experiment may be left open here, but a server wants a name.
     place = config.tracking.copy()
     place.experiment = place.experiment or "any"
-    return tracking.open_store(place)
+    return tracking.open_store(place, existing=True)
 
 
 def _look_around(store: Store, run: RecordedRun, parts: Assembly) -> list[Change]:

@@ -79,7 +79,8 @@ def _fit(
         if config.resume:
             raise ConfigError("tracking=off keeps no runs: there is none that resume could find.")
     else:
-        store = tracking.open_store(config.tracking)
+        meant = bool(config.resume or config.model.get("init_from"))  # a run that is there
+        store = tracking.open_store(config.tracking, existing=meant)
         if config.resume:
             config, resume_run_id = recorded_config(store, config, overrides)
         else:

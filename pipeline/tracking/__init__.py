@@ -27,15 +27,17 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
 
 
-def open_store(config: Tracking) -> Store:
+def open_store(config: Tracking, existing: bool = False) -> Store:
     """The store that ``config`` names, created if it is a local one that is not there yet.
+
+    ``existing``: it must be there, since a run in it is meant.
 
     Raises:
         StoreError: it cannot be reached, read or written; the text says what to do.
     """
     from pipeline.tracking.store import Store
 
-    return Store.open(config)
+    return Store.open(config, existing)
 
 
 def start(

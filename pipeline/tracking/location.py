@@ -106,6 +106,15 @@ def options(location: Location) -> list[str]:
     return [shlex.quote(option) for option in given]
 
 
+def require(location: Location) -> None:
+    """Raise ``StoreError`` where the store is a local one that nobody has made yet."""
+    if location.database is not None and not _exists(location.database):
+        raise StoreError(
+            f"There are no runs here: {location.database} does not exist. Start from the folder "
+            "that holds mlruns, or give tracking.root=<that mlruns>."
+        )
+
+
 def prepare(location: Location) -> None:
     """Make the folders and, for SQLite, the database; knock at a server's door.
 

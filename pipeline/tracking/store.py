@@ -24,7 +24,7 @@ from pipeline.config import Tracking
 from pipeline.errors import StoreError, did_you_mean, nearest
 from pipeline.tracking import moved
 from pipeline.tracking.life import PROCESS_TAG, tag
-from pipeline.tracking.location import Location, knock, locate, locked, prepare
+from pipeline.tracking.location import Location, knock, locate, locked, prepare, require
 from pipeline.tracking.quiet import silence
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts a longer value with only a warning
@@ -85,14 +85,19 @@ class Store:
             return cls(location, MlflowClient(tracking_uri=location.uri))
 
     @classmethod
-    def open(cls, config: Tracking) -> Store:
+    def open(cls, config: Tracking, existing: bool = False) -> Store:
         """Open the store that ``config`` names; make the local one if it is not there.
 
+        Args:
+            existing: do not make one, since a run in it is meant.
+
         Raises:
-            StoreError: it cannot be reached, read or written.
+            StoreError: it cannot be reached, read or written, or is not there.
         """
         silence()
         location = locate(config)
+        if existing:
+            require(location)
         prepare(location)
         with _told(f"The tracking store {location.uri} cannot be used"):
             store = cls(location, MlflowClient(tracking_uri=location.uri))

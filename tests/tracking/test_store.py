@@ -178,3 +178,14 @@ def test_eight_processes_at_once_make_one_store(tmp_path: Path) -> None:
     runs = store.client.search_runs([store.experiment("default")])
     assert [run.info.status for run in runs] == ["FINISHED"] * 8
     assert [run.data.metrics for run in runs] == [{"loss": 1.0}] * 8
+
+
+def test_a_store_that_is_meant_to_be_there_is_not_made(tmp_path: Path) -> None:
+    root = tmp_path / "mlruns"
+    with pytest.raises(StoreError) as error:
+        tracking.open_store(Tracking(root=str(root)), existing=True)
+    assert str(error.value) == (
+        f"There are no runs here: {root / 'mlflow.db'} does not exist. Start from the folder that "
+        "holds mlruns, or give tracking.root=<that mlruns>."
+    )
+    assert not root.exists()
