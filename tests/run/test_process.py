@@ -137,6 +137,7 @@ def test_signal_saves_ends_as_killed_and_resumes(command, folder: Path, number, 
     assert _open(folder).recorded(run_id).status == "FINISHED"
 
 
+@pytest.mark.exhaustive
 def test_run_killed_twice_ends_like_one_that_was_not(command, fit, store, folder: Path) -> None:
     """SIGKILL in training, resumed by id: the same weights, every point exactly once."""
     short = (*LONG[:1], "trainer.duration=120 epochs", *LONG[2:])

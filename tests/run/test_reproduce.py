@@ -113,6 +113,7 @@ def test_a_run_is_repeated_bit_for_bit_and_linked(recorded, again, store) -> Non
     assert "verdict" not in store.recorded(recorded).tags
 
 
+@pytest.mark.exhaustive
 def test_two_replicas_are_equal_to_a_stated_tolerance(recorded, again, store) -> None:
     code, out = again(recorded, "--check", "strategy.replicas=2")
     assert code == 1
@@ -154,6 +155,7 @@ def test_a_changed_point_and_other_data_are_told(fit, again, store, edit) -> Non
     assert f" ({first})\nnot as recorded: commit, data digest of test\n" in out
 
 
+@pytest.mark.exhaustive
 def test_another_seed_in_the_recorded_config_is_different_from_the_first_point_on(
     fit, again, store, tmp_path: Path
 ) -> None:
@@ -167,6 +169,7 @@ def test_another_seed_in_the_recorded_config_is_different_from_the_first_point_o
     assert "\nnot as recorded: nothing that a record knows of\n" in out
 
 
+@pytest.mark.exhaustive
 def test_a_killed_record_is_compared_as_far_as_it_goes(fit, again, edit) -> None:
     run = fit(*SHORT).run_id
     edit("UPDATE runs SET status = 'KILLED' WHERE run_uuid = ?", run)
@@ -182,6 +185,7 @@ def test_a_killed_record_is_compared_as_far_as_it_goes(fit, again, edit) -> None
     assert "\nthe record is KILLED and is compared as far as it goes; this run FINISHED\n" in out
 
 
+@pytest.mark.exhaustive
 def test_a_failure_is_reproduced_as_well(fit, again, store) -> None:
     broken = ("optimizer=sgd", "optimizer.learning_rate=1e30", "tracking.experiment=failures")
     with pytest.raises(TrainingError):
@@ -193,6 +197,7 @@ def test_a_failure_is_reproduced_as_well(fit, again, store) -> None:
     assert store.recorded(store.tagged("reproduces", run)[0]).status == "FAILED"
 
 
+@pytest.mark.exhaustive
 def test_a_fault_of_the_training_ends_in_a_sentence(recorded, again, monkeypatch, capsys) -> None:
     def fail(*_: object) -> None:
         raise KeyError("lost")
@@ -203,6 +208,7 @@ def test_a_fault_of_the_training_ends_in_a_sentence(recorded, again, monkeypatch
     assert "KeyError: 'lost'" in capsys.readouterr().err
 
 
+@pytest.mark.exhaustive
 def test_there_is_no_verdict_on_a_run_of_which_points_are_still_to_come(
     recorded, again, monkeypatch, store
 ) -> None:
@@ -212,6 +218,7 @@ def test_there_is_no_verdict_on_a_run_of_which_points_are_still_to_come(
         again(recorded)
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_gives_up_determinism_says_so(fit, store, recorded, capsys) -> None:
     run = fit(*SHORT, "trainer.duration=1 epoch", "trainer.deterministic=false").run_id
     said = "trainer.deterministic=false: operations need not be bit-reproducible; another run of"

@@ -215,7 +215,7 @@ def impatient() -> Iterator[None]:
     event.remove(Engine, "before_cursor_execute", shorter)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_database_that_another_process_locks_costs_training_nothing_and_loses_no_point(
     begin: Callable[..., Tracker], config: Tracking, impatient: None
 ) -> None:
@@ -273,7 +273,7 @@ print(json.dumps([tracker.run_id, limit, written, slowest, failed, left]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_full_disk_delays_points_and_spoils_nothing(config: Tracking, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL, config.root], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
