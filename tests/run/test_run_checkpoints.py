@@ -93,19 +93,19 @@ def process(strategy_of, root: Path) -> Iterator[Callable[..., Process]]:
         one.tracker.finish("KILLED")
 
 
-def _flip(folder: Path) -> None:
+def _rewrite(folder: Path, change: Callable[[bytes], bytes]) -> None:
     (data,) = folder.glob("variables.data*")
-    content = bytearray(data.read_bytes())
-    content[len(content) // 2] ^= 1
+    content = data.read_bytes()
     data.unlink()  # the same file may wait in the outbox
-    data.write_bytes(content)
+    data.write_bytes(change(content))
+
+
+def _flip(folder: Path) -> None:
+    _rewrite(folder, lambda content: bytes([content[0] ^ 1]) + content[1:])
 
 
 def _truncate(folder: Path) -> None:
-    (data,) = folder.glob("variables.data*")
-    content = data.read_bytes()
-    data.unlink()
-    data.write_bytes(content[:-1])
+    _rewrite(folder, lambda content: content[:-1])
 
 
 def _remove_manifest(folder: Path) -> None:
@@ -198,11 +198,8 @@ def test_newest_that_is_nowhere_usable_falls_back_to_the_one_before_loudly(
     three.checkpoints.restore()  # of the damaged ones nothing is left to complain of
     assert three.run.current_step == 30
     assert capsys.readouterr().err == ""
-    assert [p.step for p in three.tracker.store.history(three.tracker.run_id, "val/loss")] == [
-        10,
-        20,
-        30,
-    ]
+    history = three.tracker.store.history(three.tracker.run_id, "val/loss")
+    assert [point.step for point in history] == [10, 20, 30]
 
 
 def test_falling_back_to_what_only_mlflow_has_takes_the_roles_from_the_damaged_one(
