@@ -64,6 +64,7 @@ def load(model: Layer, folder: Path, pairs: Mapping[str, str]) -> Loaded:
     values = evaluated_weights(folder)
     result = Loaded()
     used: dict[str, int] = dict.fromkeys(pairs, 0)
+    unlike: dict[str, str] = {}  # pattern -> the first variable whose shape differs
     for path, variable in model.named_variables().items():
         pattern, there = _translate(path, pairs)
         if there is None or pattern is None:
@@ -71,12 +72,16 @@ def load(model: Layer, folder: Path, pairs: Mapping[str, str]) -> Loaded:
         elif there not in values:
             result.absent.append(path)
         elif list(values[there].shape) != variable.shape.as_list():
-            result.differing[path] = (variable.shape.as_list(), list(values[there].shape))
+            shapes = variable.shape.as_list(), list(values[there].shape)
+            result.differing[path] = shapes
+            unlike.setdefault(pattern, f"{path} is {shapes[0]} here and {shapes[1]} there")
         else:
             variable.assign(values[there].astype(variable.dtype.as_numpy_dtype))
             result.loaded[path] = there
             used[pattern] += 1
     for pattern, count in used.items():
+        if count == 0 and pattern in unlike:
+            raise ConfigError(f"{pattern!r} to {pairs[pattern]!r} loads nothing: {unlike[pattern]}")
         if count == 0:
             here = did_you_mean(pattern, model.named_variables())
             raise ConfigError(

@@ -84,3 +84,13 @@ def test_a_pattern_that_loads_nothing_is_an_error(make_trainer, source) -> None:
         "'body/a/*' to 'boby/a/*' loads nothing. Here: Did you mean 'body/a/w' or 'body/a/b'? "
         "There: Did you mean 'body/a/w' or 'body/a/b'?"
     )
+
+
+def test_a_pattern_whose_shapes_all_differ_says_the_first(make_trainer, source) -> None:
+    from pipeline.training.warm_start import load
+
+    with pytest.raises(ConfigError) as error:
+        load(make_trainer(1, model=_model(classes=3)).model, source[1], {"out/*": "out/*"})
+    assert str(error.value) == (
+        "'out/*' to 'out/*' loads nothing: out/w is [8, 3] here and [8, 4] there"
+    )
