@@ -199,6 +199,7 @@ def test_digits_reaches_the_score_at_its_head(finished) -> None:
     assert float(re.findall(r"test/accuracy=([\d.]+)", finished[2])[-1]) >= 0.97
 
 
+@pytest.mark.exhaustive
 def test_digits_cnn_reaches_the_score_at_its_head(command, folder: Path) -> None:
     process = command("train", "+experiment=digits_cnn", cwd=folder)
     out, err = process.communicate(timeout=400)

@@ -268,7 +268,7 @@ def _killed_ends_as(fit, store, root: Path, name: str, moments: tuple[str, ...])
     ("name", "moments"),
     [
         ("convolution, BatchNorm, dropout", ("in a checkpoint write", "in an upload")),
-        ("SelfTraining", ("in the export of the model",)),
+        pytest.param("SelfTraining", ("in the export of the model",), marks=pytest.mark.exhaustive),
     ],
 )
 def test_killed_run_ends_bit_for_bit_as_the_uninterrupted_one(
