@@ -2,18 +2,21 @@
 
 On disk stay the last, the one before it, and for each of the two the best that it knows of, so
 that one damaged folder costs some steps and nothing else. MLflow holds the last and the best.
+They are written and published in a thread, from a copy of the variables, while training goes on.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.assembly import Assembly
+from pipeline.background import Background
 from pipeline.console import Console, complain
 from pipeline.errors import StoreError
 from pipeline.strategy import device_names
@@ -45,17 +48,45 @@ class RunCheckpoints:
         self._needed: list[set[int]] = []  # steps that the last, and the one before it, need
         self._warned: set[str] = set()
         self._unsaved: str | None = None
+        self._writer = Background("checkpoints")
+        self._closed = False
 
     def begin(self, progress: Progress) -> None:
         """Save the initial state, so that a run always has a checkpoint; raises ``StoreError``."""
-        self._publish(self.on_disk.save(0, {}, progress.state()), 0, {}, progress, False)
+        folder = self.on_disk.save(0, {}, progress.state())
+        self._publish(folder, self.tracker.ranking(0, {}), progress, best=False)
 
     def save(
         self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool
     ) -> None:
-        """Write a checkpoint and publish it. Where the disk is full, warn and go on without."""
+        """Save the present state, beside training where that can be.
+
+        One at a time: where the one before is still being written, this waits for it.
+        """
+        self.wait()
+        apart = self.on_disk.take()
+        ranking = self.tracker.ranking(step, metrics)
+        self._writer.start(partial(self._write, metrics, ranking, Progress(**progress), best))
+        if not apart:
+            self.wait()
+
+    def wait(self) -> None:
+        """Until what is being saved is."""
+        self._writer.wait()
+
+    def close(self, wait: bool) -> None:
+        """Publish nothing from now on; ``wait``: but what is being saved now."""
+        if wait:
+            with suppress(Exception):  # the run has failed of something else already
+                self.wait()
+        self._closed = True
+
+    def _write(
+        self, metrics: dict[str, float], ranking: dict[str, Any], progress: Progress, best: bool
+    ) -> None:
+        """Write what was taken and publish it. Where the disk is full, warn and go on without."""
         try:
-            folder = self.on_disk.save(step, metrics, progress)
+            folder = self.on_disk.write(ranking["step"], metrics, progress.state())
         except StoreError as error:
             self._unsaved = f"{error} ({self.on_disk.folder})"
             kind = str(error).partition(": ")[2]
@@ -64,10 +95,12 @@ class RunCheckpoints:
                 complain(f"warning: {self._unsaved}. Training goes on; {self._last()}.")
             return
         self._unsaved = None
-        self._publish(folder, step, metrics, Progress(**progress), best)
+        if not self._closed:
+            self._publish(folder, ranking, progress, best)
 
     def tell_unsaved(self) -> None:
-        """At the end of training: say it clearly where the state it ended with is not saved."""
+        """At the end of training: wait for the last save, and say it clearly where it failed."""
+        self.wait()
         if self._unsaved:
             complain(
                 f"warning: the state that training ended with is NOT saved: {self._unsaved}; "
@@ -137,10 +170,10 @@ class RunCheckpoints:
         self.tracker.tags({"best.unusable": text})
 
     def _publish(
-        self, folder: Path, step: int, metrics: dict[str, float], progress: Progress, best: bool
+        self, folder: Path, ranking: dict[str, Any], progress: Progress, best: bool
     ) -> None:
-        self.tracker.checkpoint(folder, step, metrics, best)
-        self._needed = [*self._needed, _needed(step, progress)][-2:]
+        self.tracker.checkpoint(folder, ranking, best)
+        self._needed = [*self._needed, _needed(ranking["step"], progress)][-2:]
         self.on_disk.keep(set().union(*self._needed))
 
     def _candidates(self) -> list[Candidate]:
@@ -174,11 +207,11 @@ class RunCheckpoints:
             except StoreError:
                 pass  # MLflow may have it whole; restore_best looks for it there and says so
             else:
-                self.tracker.checkpoint(best, known.step, known.metrics, best=True)
+                ranking = self.tracker.ranking(known.step, known.metrics)
+                self.tracker.checkpoint(best, ranking, best=True)
         self.tracker.checkpoint(
             self.on_disk.path(manifest.step),
-            manifest.step,
-            manifest.metrics,
+            self.tracker.ranking(manifest.step, manifest.metrics),
             best=progress.best is not None and progress.best_step == manifest.step,
         )
 

@@ -2,7 +2,8 @@
 it, and when they come again, they stop at once.
 
 Python runs a handler when a call into TensorFlow has returned, and once for all signals of a kind
-that came meanwhile. How many came is read from the pipe that it writes one byte for each to.
+that came meanwhile. But it writes a byte for each into a pipe when it comes; a thread reads that,
+counts, and ends the process where the main thread cannot.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+ANSWER = 0.5  # seconds that the main thread has to answer the second signal
 
 
 class Stopped(BaseException):
@@ -30,12 +33,19 @@ class Stopped(BaseException):
 
 
 class StopSignals:
-    """Catches the signals inside ``with``. In threads other than the main one it never stops."""
+    """Catches the signals inside ``with``. In threads other than the main one it never stops.
+
+    ``at_once``: called in another thread where a signal came again and the main thread does not
+    answer, being in a long call. When it has returned, the process ends.
+    """
 
     CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.at_once: Callable[[Stopped], None] | None = None
+        self._arrived = 0
+        self._answered = threading.Event()
         self._deferring = False
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
@@ -44,9 +54,10 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
             self._pipe = os.pipe()
-            for end in self._pipe:
-                os.set_blocking(end, False)
+            os.set_blocking(self._pipe[1], False)
             self._wakeup_before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+            self._watcher = threading.Thread(target=self._watch, name="signals", daemon=True)
+            self._watcher.start()
             self._before = {number: signal.signal(number, self._handle) for number in self.CAUGHT}
         return self
 
@@ -55,8 +66,10 @@ class StopSignals:
             signal.signal(number, handler)
         if self._pipe is not None:
             signal.set_wakeup_fd(self._wakeup_before)
-            for end in self._pipe:
-                os.close(end)
+            self._answered.set()
+            os.close(self._pipe[1])  # which ends the watcher
+            self._watcher.join()
+            os.close(self._pipe[0])
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -68,14 +81,21 @@ class StopSignals:
             self._deferring = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        again = self.received is not None or self._arrived() > 1
+        again = self.received is not None or self._arrived > 1
         self.received = number
         if again or not self._deferring:
+            self._answered.set()
             raise Stopped(number)
 
-    def _arrived(self) -> int:
-        """How many of the signals have come since the last look."""
-        numbers = b""
-        with suppress(BlockingIOError):  # nothing to read
-            numbers = os.read(self._pipe[0], 4096) if self._pipe else b""
-        return sum(number in self.CAUGHT for number in numbers)
+    def _watch(self) -> None:
+        assert self._pipe is not None
+        while numbers := os.read(self._pipe[0], 4096):
+            caught = [number for number in numbers if number in self.CAUGHT]
+            self._arrived += len(caught)
+            again = caught and self._arrived > 1
+            if again and self.at_once and not self._answered.wait(ANSWER):
+                stopped = Stopped(caught[-1])
+                try:
+                    self.at_once(stopped)
+                finally:
+                    os._exit(stopped.exit_code)

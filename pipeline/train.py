@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -26,8 +27,11 @@ from pipeline.warm_starting import name_source, warm_start
 if TYPE_CHECKING:
     from pipeline.assembly import Assembly
     from pipeline.recording import Recorder
+    from pipeline.tracking.tracker import AnyTracker
 
 __all__ = ["Result", "compose", "fit"]
+
+AT_ONCE = 5.0  # seconds to deliver what is left when a second signal has come
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def fit(
         try:
             return _fit(config, overrides, console, signals, before)
         except Stopped as stopped:
+            if signals.at_once is None:
+                complain(f"{stopped} before there was a run")
             raise SystemExit(stopped.exit_code) from None
 
 
@@ -100,7 +106,9 @@ def _fit(
         run_name=config.tracking.run_name or run_name(overrides),
         resume_run_id=resume_run_id,
     )
+    signals.at_once = partial(_end_at_once, tracker, console)
     status, error = "FAILED", None
+    recorder: Recorder | None = None
     try:
         describe(tracker, parts, config, overrides)
         recorder = Recorder(tracker, parts, console)
@@ -136,6 +144,8 @@ def _fit(
         error = traceback.format_exc()
         raise
     finally:
+        if recorder is not None:
+            recorder.checkpoints.close(wait=status == "FAILED")
         tracker.finish(status, error)
         if tracker.warning:
             complain(f"warning: {tracker.warning}")
@@ -149,6 +159,16 @@ def _fit(
         {k: v for k, v in metrics.items() if k.startswith(("best/", "test/acc"))},
     )
     return Result(tracker.run_id, status, reason, progress.best, metrics)
+
+
+def _end_at_once(tracker: AnyTracker, console: Console, stopped: Stopped) -> None:
+    """In another thread than the one that trains, which is in a long call; the process ends then.
+
+    Nothing is saved: the run goes on from its last checkpoint.
+    """
+    tracker.finish("KILLED", longest=AT_ONCE)
+    console.line(f"{stopped} at once, without saving; go on with: resume={tracker.run_id}")
+    console.result(tracker.run_id, "KILLED", {})
 
 
 def conclude(recorder: Recorder, progress: Any) -> dict[str, float]:

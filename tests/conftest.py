@@ -35,9 +35,20 @@ WITHOUT_TENSORFLOW = {
     "config",
     "docs",
     "test_architecture.py",
+    "test_background.py",
+    "test_signals.py",
     "test_worktree.py",
     "tracking",
 }
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Several processes for the suite; this one where a person runs some tests of it.
+
+    Each process starts TensorFlow once, which takes longer than some tests, and 1 GB of memory.
+    """
+    chosen = config.args != config.getini("testpaths") or config.option.keyword
+    return 0 if chosen else min(4, len(os.sched_getaffinity(0)))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -72,8 +72,11 @@ class Delivery:
         with self._checkpoints_lock:
             self._checkpoints.append((self.journal.append(record), best))
 
-    def finish(self, patience: float) -> int:
+    def finish(self, patience: float, longest: float = math.inf) -> int:
         """Wait until all is delivered, or until nothing could be for ``patience`` seconds.
+
+        Args:
+            longest: seconds to wait at most, whatever happens meanwhile.
 
         Returns:
             How many points and records are left in the journal.
@@ -84,11 +87,13 @@ class Delivery:
             failing = self.failing_since
             if failing is not None and time.monotonic() - max(failing, began) > patience:
                 break
+            if time.monotonic() - began > longest:
+                break
             time.sleep(0.01)
         self._stop = True
         self._wake.set()
         if self._thread is not None and self.failing_since is None:
-            self._thread.join(timeout=patience)
+            self._thread.join(timeout=min(patience, longest))
         return 0 if self.journal.complete else self.journal.undelivered()
 
     def drain(self) -> None:

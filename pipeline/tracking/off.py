@@ -38,9 +38,10 @@ class NullTracker:
         self, name: str, digest: str, source: Mapping[str, str], context: str = "training"
     ) -> None: ...
 
-    def checkpoint(
-        self, folder: Path, step: int, metrics: Mapping[str, float], best: bool
-    ) -> None: ...
+    def ranking(self, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
+        return {"step": int(step)}
+
+    def checkpoint(self, folder: Path, ranking: dict[str, Any], best: bool) -> None: ...
 
     def model(
         self,
@@ -53,6 +54,6 @@ class NullTracker:
         metrics: Mapping[str, float],
     ) -> None: ...
 
-    def finish(self, status: str, error: str | None = None) -> int:
+    def finish(self, status: str, error: str | None = None, longest: float = 0.0) -> int:
         self._folder.cleanup()
         return 0

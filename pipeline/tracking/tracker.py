@@ -7,10 +7,12 @@ with the same words that keeps nothing.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ from pipeline.tracking.off import NullTracker
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.tracking.journal import Record
     from pipeline.tracking.models import Models
     from pipeline.tracking.store import Store
 
@@ -96,6 +99,7 @@ class Tracker:
         self._delivery = Delivery(store, run_id, self._journal)
         self._recorded_params: dict[str, str] = {}
         self._dataset: tuple[str, str] | None = None
+        self._finishing = threading.Lock()
         self._finished: int | None = None
         self._problems: list[str] = []
         self._rest = ""
@@ -180,7 +184,20 @@ class Tracker:
         self._journal.append({"dataset": record})
         self.tags({f"digest/{context}": digest})
 
-    def checkpoint(self, folder: Path, step: int, metrics: Mapping[str, float], best: bool) -> None:
+    def ranking(self, step: int, metrics: Mapping[str, float]) -> Record:
+        """What a checkpoint is ranked by: the run's own points, so that MLflow stores each once.
+
+        To be taken before a later step is logged, for ``checkpoint`` then or later.
+        """
+        self.log(metrics, step)
+        points = []
+        for key in map(metric_name, metrics):
+            found = self._journal.point(key, step)
+            if found is not None:
+                points.append([key, str(found[0]), found[1]])
+        return {"step": int(step), "points": points, "dataset": self._dataset}
+
+    def checkpoint(self, folder: Path, ranking: Record, best: bool) -> None:
         """Publish a checkpoint as the last and, where ``best``, the best one.
 
         Its files are linked, not copied, so the caller may remove ``folder`` at once, but must not
@@ -191,11 +208,10 @@ class Tracker:
             with self._aside("checkpoint") as copy:
                 shutil.copytree(folder, copy, copy_function=_link)
         except StoreError as error:
-            self._problems.append(f"the checkpoint of step {step}: {error}")
-            self.log(metrics, step)
+            self._problems.append(f"the checkpoint of step {ranking['step']}: {error}")
             return
         self._journal.flush()
-        record = {**self._ranked(step, metrics), "folder": self._below(copy), "best": bool(best)}
+        record = {**ranking, "folder": self._below(copy), "best": bool(best)}
         self._delivery.checkpoint({"checkpoint": record}, bool(best))
 
     def model(
@@ -229,20 +245,27 @@ class Tracker:
             input_example=example,
             pip_requirements=list(pip_requirements),
         )
-        record = {**self._ranked(step, metrics), "folder": self._below(folder), "name": name}
+        record = {**self.ranking(step, metrics), "folder": self._below(folder), "name": name}
         self._journal.append({"model": record})
 
-    def finish(self, status: str, error: str | None = None) -> int:
+    def finish(self, status: str, error: str | None = None, longest: float = math.inf) -> int:
         """Deliver what is left, keep ``error`` as ``traceback.txt``, and set the run's status.
+
+        Args:
+            longest: seconds that it may take where the store answers.
 
         Returns:
             How many points and records could not be delivered; they stay in the journal. Only the
             first call does anything.
         """
-        if self._finished is not None:
-            return self._finished
         if status not in ENDED:
             raise ValueError(f"status={status!r}: expected one of {', '.join(ENDED)}.")
+        with self._finishing:  # two threads may, when signals come
+            if self._finished is None:
+                self._finished = self._finish(status, error, longest)
+        return self._finished
+
+    def _finish(self, status: str, error: str | None, longest: float) -> int:
         if error:
             try:
                 self.text(error, "traceback.txt")
@@ -250,14 +273,14 @@ class Tracker:
                 self.tags({"error": error.strip().splitlines()[-1]})
         self._pulse.stop()
         self._journal.append({"status": status, "time": int(time.time() * 1000)})
-        self._finished = self._delivery.finish(PATIENCE)
-        if self._finished:
+        left = self._delivery.finish(PATIENCE, longest)
+        if left:
             self._rest = self._spill()
         else:
             shutil.rmtree(self.folder if status == "FINISHED" else self._outbox, True)
         life.pulse(self.store.location.journals, self.run_id).unlink(missing_ok=True)
         self._lock.release()
-        return self._finished
+        return left
 
     @property
     def models(self) -> Models:
@@ -312,16 +335,6 @@ class Tracker:
                 f"{getattr(error, 'strerror', None) or error}. Make room there; the run goes on "
                 f"with resume={self.run_id}"
             ) from error
-
-    def _ranked(self, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """The metrics as the run's own points, so that MLflow stores each once."""
-        self.log(metrics, step)
-        points = []
-        for key in map(metric_name, metrics):
-            found = self._journal.point(key, step)
-            if found is not None:
-                points.append([key, str(found[0]), found[1]])
-        return {"step": int(step), "points": points, "dataset": self._dataset}
 
     def _send(self, file: Path, artifact_path: str) -> None:
         to = "" if artifact_path == "." else artifact_path

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from layers import Layer
 from pipeline.errors import StoreError, TrainingError
+from pipeline.training.snapshot import NotVariables, Snapshot
 
 MANIFEST = "manifest.json"
 PREFIX = "step-"
@@ -56,13 +57,30 @@ class Checkpoints:
         self.folder = folder
         self.devices = list(devices)
         self._checkpoint = tf.train.Checkpoint(**objects)
+        self._objects = objects
+        self._snapshot: Snapshot | None = None
         self._routes = _routes(objects["model"]) if "model" in objects else {}
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{UNFINISHED}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
 
     def save(self, step: int, metrics: Mapping[str, float], progress: Mapping[str, Any]) -> Path:
-        """Write a checkpoint of ``step`` and return its folder.
+        """``take`` and ``write``."""
+        self.take()
+        return self.write(step, metrics, progress)
+
+    def take(self) -> bool:
+        """Take the state that ``write`` will write. Whether training may go on meanwhile."""
+        try:
+            if self._snapshot is None:
+                self._snapshot = Snapshot(self._objects)
+            self._snapshot.take()
+        except NotVariables:
+            return False
+        return True
+
+    def write(self, step: int, metrics: Mapping[str, float], progress: Mapping[str, Any]) -> Path:
+        """Write what was taken as the checkpoint of ``step`` and return its folder.
 
         Raises:
             StoreError: the disk is full or fails. Nothing of it stays, and the older ones are
@@ -71,7 +89,8 @@ class Checkpoints:
         unfinished = self.unfinished(step)
         try:
             unfinished.mkdir()
-            self._checkpoint.write(str(unfinished / VARIABLES))
+            taken = self._snapshot.checkpoint if self._snapshot else self._checkpoint
+            taken.write(str(unfinished / VARIABLES))
             files = {path.name: _digest(path) for path in sorted(unfinished.iterdir())}
             manifest = Manifest(
                 step, dict(metrics), dict(progress), files, self._routes, self.devices

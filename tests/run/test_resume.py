@@ -15,7 +15,10 @@ from urllib.parse import urlparse
 
 import killing
 import pytest
+from filelock import FileLock
 
+from pipeline import tracking
+from pipeline.config import Tracking
 from pipeline.errors import ConfigError, StoreError
 
 pytestmark = pytest.mark.slow
@@ -218,7 +221,7 @@ def test_finished_run_is_extended_by_a_longer_duration_and_by_nothing_else(
 
 
 def test_second_signal_stops_at_once_without_saving(command, tmp_path: Path) -> None:
-    """Both come in one call into the graph, which no handler of Python's interrupts."""
+    """Both come in one call into the graph, of many seconds, which no handler interrupts."""
     process = command(
         "train",
         *SHORT[:3],
@@ -227,30 +230,59 @@ def test_second_signal_stops_at_once_without_saving(command, tmp_path: Path) -> 
         "trainer.checkpoint_every=100000000 steps",
         "trainer.log_every=1000000 steps",
         "trainer.steps_per_call=1000000",
+        "trainer.stop_within=600",
         "tracking.system_metrics=false",
         cwd=tmp_path,
     )
     for line in process.stdout:
-        if re.match(r"step \d+/100000000 ", line):  # at the end of a call that took a while
+        if re.match(r"step \d+/100000000 ", line):  # at the end of a call; the next is longer
             break
     else:
         raise AssertionError(process.stderr.read())
+    before = _processor_seconds(process.pid)
+    while _processor_seconds(process.pid) < before + 0.5:  # well in the call
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    while _pending(process.pid, signal.SIGINT):  # the second would be the same one still
+    # The second would be the same one still.
+    while _signals(process.pid, "ShdPnd") >> (signal.SIGINT - 1) & 1:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=10)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "status=KILLED" in out
+    told = r"stopped by SIGINT at once, without saving; go on with: resume=(\w{32})"
+    (run_id,) = re.findall(told, out)
+    assert out.splitlines()[-1] == f"run_id={run_id} status=KILLED"
+    store = tracking.open_store(Tracking(root=str(tmp_path / "mlruns")))
+    assert store.recorded(run_id).status == "KILLED"
     (folder,) = (tmp_path / "mlruns" / "work").glob("*/checkpoints")
     assert [path.name for path in folder.iterdir()] == ["step-00000000"]
 
 
-def _pending(pid: int, number: int) -> bool:
+def test_a_signal_before_there_is_a_run_says_so(command, tmp_path: Path) -> None:
+    """It comes while another process holds the store's lock, which training waits for."""
+    (tmp_path / "mlruns").mkdir()
+    with FileLock(tmp_path / "mlruns" / ".lock"):
+        process = command("train", *SHORT[:3], cwd=tmp_path)
+        while not _signals(process.pid, "SigCgt") >> (signal.SIGTERM - 1) & 1:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (130, "stopped by SIGINT before there was a run\n")
+    assert out == ""
+
+
+def _processor_seconds(pid: int) -> float:
+    """That a process has used so far, in all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _signals(pid: int, which: str) -> int:
+    """A set of signals of a process: ``ShdPnd``, those that wait; ``SigCgt``, those it handles."""
     status = Path(f"/proc/{pid}/status").read_text()
-    (pending,) = re.findall(r"^ShdPnd:\s+(\w+)", status, re.MULTILINE)
-    return bool(int(pending, 16) >> (number - 1) & 1)
+    (found,) = re.findall(rf"^{which}:\s+(\w+)", status, re.MULTILINE)
+    return int(found, 16)
 
 
 # SIGKILL ---------------------------------------------------------------------------------------

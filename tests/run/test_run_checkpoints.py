@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Process:
             self.run.train(step)
             progress = {"best": value if best else None, "best_step": best}
             self.checkpoints.save(step, {"val/loss": 1 / step}, progress, best == step)
+        self.checkpoints.wait()
 
     @property
     def on_disk(self) -> dict[int, Path]:
@@ -401,3 +403,37 @@ def _progress(best_step: int) -> Any:
     from pipeline.training.loop import Progress
 
     return Progress(best=0.5 if best_step else None, best_step=best_step)
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(
+    process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state that is saved is that of the save, whatever training does until it is written."""
+    from pipeline.training.checkpoints import Checkpoints
+
+    one = process()
+    write, go = Checkpoints.write, threading.Event()
+
+    def slow(self: Checkpoints, *arguments: Any) -> Path:
+        assert go.wait(20)
+        return write(self, *arguments)
+
+    monkeypatch.setattr(Checkpoints, "write", slow)
+    one.run.train(4)
+    one.checkpoints.save(4, {}, {}, best=False)
+    one.run.train(9)
+    assert one.on_disk == {}
+    go.set()
+    one.checkpoints.wait()
+    assert list(one.on_disk) == [4]
+    one.checkpoints.restore()
+    assert (one.run.current_step, one.run.w.numpy()) == (4, 2.0)
+
+
+def test_a_run_that_was_given_up_publishes_no_more(process) -> None:
+    one = process()
+    one.save(4)
+    one.checkpoints.close(wait=True)
+    one.save(9)
+    _delivered(one)
+    assert list(one.published) == [4]

@@ -271,7 +271,7 @@ def test_what_another_machine_did_with_the_run_since_is_not_repeated(
     first.store.send_points = refuse  # type: ignore[method-assign]
     for step in range(10, 30):
         first.log({"loss": float(step)}, step)
-    first.checkpoint(saved(tmp_path / "c"), 29, {"loss": 29.0}, best=True)
+    first.checkpoint(saved(tmp_path / "c"), first.ranking(29, {"loss": 29.0}), best=True)
     first._journal.append({"status": "FAILED", "time": int(time.time() * 1000)})
     run_id = die(first, gone)
     # The other one has its own root, and so its own journal; it goes on from step 5.
@@ -297,7 +297,7 @@ def test_uploads_that_were_interrupted_are_swept(
     config: Tracking, examine: Examine, tmp_path: Path
 ) -> None:
     tracker = tracking.start(config)
-    tracker.checkpoint(saved(tmp_path / "c"), 5, {"loss": 0.1}, best=True)
+    tracker.checkpoint(saved(tmp_path / "c"), tracker.ranking(5, {"loss": 0.1}), best=True)
     tracker.finish("FINISHED")
     store, run_id = tracker.store, tracker.run_id
     experiment = store.recorded(run_id).experiment_id
@@ -318,7 +318,9 @@ def test_folders_go_when_mlflow_holds_what_is_in_them(
 ) -> None:
     tracker = tracking.start(config)
     kept = tracker.folder / "checkpoints"
-    tracker.checkpoint(saved(kept / "step-00000005", "w" * 1234), 5, {"loss": 0.1}, best=True)
+    tracker.checkpoint(
+        saved(kept / "step-00000005", "w" * 1234), tracker.ranking(5, {"loss": 0.1}), best=True
+    )
     saved(kept / ".unfinished-00000009-77", "w" * 2_500_000)
     run_id = die(settled(tracker), gone)
     work = f"work/{run_id}/checkpoints"
@@ -337,7 +339,7 @@ def test_checkpoints_that_only_take_room_are_not_called_wrong(
 ) -> None:
     tracker = tracking.start(config)
     folder = saved(tracker.folder / "checkpoints" / "step-00000005")
-    tracker.checkpoint(folder, 5, {"loss": 0.1}, best=True)
+    tracker.checkpoint(folder, tracker.ranking(5, {"loss": 0.1}), best=True)
     tracker.finish("KILLED")
     code, said = examine()
     assert code == 0
@@ -360,7 +362,7 @@ def test_a_checkpoint_that_mlflow_does_not_hold_stays(
     kept = tracker.folder / "checkpoints"
     folder = saved(kept / "step-00000005", "weights")
     if how != "none":
-        tracker.checkpoint(folder, 5, {"loss": 0.1}, best=True)
+        tracker.checkpoint(folder, tracker.ranking(5, {"loss": 0.1}), best=True)
     tracker.finish("KILLED")
     if how == "newer":  # killed between the writing of it and the line in the journal
         saved(kept / "step-00000009", "weights")
@@ -376,7 +378,7 @@ def test_the_files_of_deleted_runs_and_checkpoints_are_removed(
     config: Tracking, examine: Examine, gone: life.Life, tmp_path: Path
 ) -> None:
     tracker = tracking.start(config)
-    tracker.checkpoint(saved(tmp_path / "c"), 5, {"loss": 0.1}, best=True)
+    tracker.checkpoint(saved(tmp_path / "c"), tracker.ranking(5, {"loss": 0.1}), best=True)
     saved(tracker.folder / "checkpoints" / "step-00000009")
     run_id = die(settled(tracker), gone)
     store = tracker.store
@@ -421,7 +423,9 @@ def test_a_store_that_was_moved_or_copied_works_again_and_leaves_the_old_alone(
     old = Path(config.root)
     tracker = tracking.start(config)
     tracker.text("hello", "config.yaml")
-    tracker.checkpoint(saved(tmp_path / "c", "weights"), 5, {"loss": 0.1}, best=True)
+    tracker.checkpoint(
+        saved(tmp_path / "c", "weights"), tracker.ranking(5, {"loss": 0.1}), best=True
+    )
     tracker.finish("KILLED")
     waiting = settled(tracking.start(config))
     waiting.store.send_file = refuse  # type: ignore[method-assign]
@@ -455,7 +459,9 @@ def test_a_store_that_was_moved_or_copied_works_again_and_leaves_the_old_alone(
     folder, _ = Models(store, tracker.run_id).fetch("best", tmp_path / "fetched")
     assert (folder / "weights").read_text() == "weights"
     resumed = tracking.start(here, resume_run_id=tracker.run_id)
-    resumed.checkpoint(saved(tmp_path / "c", "later"), 9, {"loss": 0.05}, best=True)
+    resumed.checkpoint(
+        saved(tmp_path / "c", "later"), resumed.ranking(9, {"loss": 0.05}), best=True
+    )
     assert resumed.finish("FINISHED") == 0
     new = tracking.start(here)
     new.text("new", "new.txt")
@@ -517,7 +523,7 @@ def test_delivery_goes_on_where_an_upload_failed_and_leaves_no_pending_model(
 
     monkeypatch.setattr(client, "log_model_artifacts", full)
     monkeypatch.setattr("pipeline.tracking.tracker.PATIENCE", 30.0)
-    tracker.checkpoint(saved(tmp_path / "c"), 5, {"loss": 0.1}, best=True)
+    tracker.checkpoint(saved(tmp_path / "c"), tracker.ranking(5, {"loss": 0.1}), best=True)
     assert tracker.finish("FINISHED") == 0
     models = client.search_logged_models([tracker.store.recorded(tracker.run_id).experiment_id])
     assert [model.model_id for model in models] == [tries[2]]

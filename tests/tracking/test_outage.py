@@ -263,7 +263,7 @@ except StoreError as error:
     failed = str(error)
 (root / "step").mkdir()
 (root / "step" / "weights").write_text("w")
-tracker.checkpoint(root / "step", 19_999, {"loss": 19_999 / 3}, best=True)
+tracker.checkpoint(root / "step", tracker.ranking(19_999, {"loss": 19_999 / 3}), best=True)
 while "full" not in str(tracker.problems) and "I/O" not in str(tracker.problems):
     time.sleep(0.01)
 written = (root / "journals" / f"{tracker.run_id}.jsonl").stat().st_size
@@ -303,8 +303,8 @@ def test_a_checkpoint_that_the_full_disk_does_not_take_is_told_and_training_goes
     with monkeypatch.context() as disk:
         disk.setattr(os, "link", full)
         disk.setattr("shutil.copy2", full)
-        tracker.checkpoint(tmp_path / "c", 5, {"val/loss": 0.5}, best=True)
-    tracker.checkpoint(tmp_path / "c", 6, {"val/loss": 0.4}, best=True)
+        tracker.checkpoint(tmp_path / "c", tracker.ranking(5, {"val/loss": 0.5}), best=True)
+    tracker.checkpoint(tmp_path / "c", tracker.ranking(6, {"val/loss": 0.4}), best=True)
     assert tracker.finish("FINISHED") == 0
     assert [c.step for c in Models(tracker.store, tracker.run_id).checkpoints()] == [6]
     history = tracker.store.history(tracker.run_id, "val/loss")
@@ -379,7 +379,7 @@ def test_checkpoints_with_values_that_are_not_finite_never_rank_best(
     runs = {}
     for value in (0.5, math.nan, math.inf, -math.inf, 0.25):
         tracker = begin()
-        tracker.checkpoint(tmp_path / "c", 5, {"val/loss": value}, best=True)
+        tracker.checkpoint(tmp_path / "c", tracker.ranking(5, {"val/loss": value}), best=True)
         tracker.finish("FINISHED")
         runs[tracker.run_id] = value
     client = tracker.store.client

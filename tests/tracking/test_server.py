@@ -66,7 +66,9 @@ def test_a_server_that_dies_and_returns_has_every_point_once(
                 kill(server)
                 (tmp_path / "c").mkdir()
                 (tmp_path / "c" / "weights").write_text("w")
-                tracker.checkpoint(tmp_path / "c", step, {"val/loss": 0.5}, best=True)
+                tracker.checkpoint(
+                    tmp_path / "c", tracker.ranking(step, {"val/loss": 0.5}), best=True
+                )
         server = serve(config, port)
         assert tracker.finish("FINISHED") == 0
         store = tracking.open_store(away)

@@ -228,7 +228,7 @@ def test_checkpoints_end_as_exactly_the_best_and_the_last(begin: Begin, tmp_path
     for step, accuracy, best in ((1, 0.1, True), (2, 0.3, True), (3, 0.2, False), (4, 0.25, False)):
         tracker.log({"val/accuracy": accuracy}, step)
         folder = saved(tmp_path / "checkpoint", f"weights of {step}")
-        tracker.checkpoint(folder, step, {"val/accuracy": accuracy}, best)
+        tracker.checkpoint(folder, tracker.ranking(step, {"val/accuracy": accuracy}), best)
         (folder / "weights").unlink()  # the caller may
     assert tracker.finish("FINISHED") == 0
     models = Models(tracker.store, tracker.run_id)
@@ -243,6 +243,22 @@ def test_checkpoints_end_as_exactly_the_best_and_the_last(begin: Begin, tmp_path
     assert len(left) == 2
     history = steps(tracker.store, tracker.run_id, "val/accuracy")
     assert history == [(1, 0.1), (2, 0.3), (3, 0.2), (4, 0.25)]
+
+
+def test_a_checkpoint_that_is_published_later_repeats_no_point(
+    begin: Begin, tmp_path: Path
+) -> None:
+    """Training has logged on while it was written; MLflow keeps a point of one time once."""
+    tracker = begin()
+    tracker.log({"val/loss": 0.5}, 1)
+    ranking = tracker.ranking(1, {"val/loss": 0.5})
+    tracker.log({"val/loss": 0.4}, 2)
+    tracker.checkpoint(saved(tmp_path / "c", "w"), ranking, best=True)
+    tracker.log({"val/loss": 0.3}, 3)
+    assert tracker.finish("FINISHED") == 0
+    assert steps(tracker.store, tracker.run_id, "val/loss") == [(1, 0.5), (2, 0.4), (3, 0.3)]
+    (found,) = Models(tracker.store, tracker.run_id).checkpoints()
+    assert found.metrics == {"val/loss": 0.5}
 
 
 def test_checkpoints_that_are_superseded_before_they_are_sent_are_not_sent(
@@ -264,7 +280,9 @@ def test_checkpoints_that_are_superseded_before_they_are_sent_are_not_sent(
         outage.setattr(Store, "send_points", gone)
         for step in range(1, 7):
             folder = saved(tmp_path / "checkpoint", str(step))
-            tracker.checkpoint(folder, step, {"val/accuracy": -abs(step - 3.0)}, best=step <= 3)
+            tracker.checkpoint(
+                folder, tracker.ranking(step, {"val/accuracy": -abs(step - 3.0)}), best=step <= 3
+            )
     assert tracker.finish("FINISHED") == 0
     assert sent == [3, 6]
     found = Models(tracker.store, tracker.run_id).checkpoints()
@@ -273,7 +291,7 @@ def test_checkpoints_that_are_superseded_before_they_are_sent_are_not_sent(
 
 def test_one_checkpoint_is_best_and_last(begin: Begin, tmp_path: Path) -> None:
     tracker = begin()
-    tracker.checkpoint(saved(tmp_path / "c", "w"), 5, {"val/loss": 0.1}, best=True)
+    tracker.checkpoint(saved(tmp_path / "c", "w"), tracker.ranking(5, {"val/loss": 0.1}), best=True)
     tracker.finish("FINISHED")
     models = Models(tracker.store, tracker.run_id)
     assert [(c.step, sorted(c.roles)) for c in models.checkpoints()] == [(5, ["best", "last"])]
@@ -283,7 +301,7 @@ def test_an_interrupted_upload_is_swept_and_sent_again_on_resume(
     begin: Begin, tmp_path: Path
 ) -> None:
     tracker = begin()
-    tracker.checkpoint(saved(tmp_path / "c", "w"), 5, {"val/loss": 0.1}, best=True)
+    tracker.checkpoint(saved(tmp_path / "c", "w"), tracker.ranking(5, {"val/loss": 0.1}), best=True)
     tracker.finish("KILLED")
     store, run_id = tracker.store, tracker.run_id
     experiment = store.recorded(run_id).experiment_id
@@ -291,7 +309,9 @@ def test_an_interrupted_upload_is_swept_and_sent_again_on_resume(
         experiment, "checkpoint-9", run_id, {}, {"step": "9"}, "checkpoint"
     )
     resumed = begin(run_id)
-    resumed.checkpoint(saved(tmp_path / "c2", "w"), 5, {"val/loss": 0.1}, best=True)  # repeated
+    resumed.checkpoint(
+        saved(tmp_path / "c2", "w"), resumed.ranking(5, {"val/loss": 0.1}), best=True
+    )  # repeated
     resumed.finish("FINISHED")
     found = store.client.search_logged_models([experiment], f"source_run_id='{run_id}'")
     assert [(model.name, str(model.status)) for model in found] == [("checkpoint-5", "READY")]
