@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import os
-import select
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forking import Forked, Runner
 
 TESTS = Path(__file__).parent
 
@@ -81,79 +75,17 @@ def strategy_of() -> Callable[[int], Any]:
     return _strategy
 
 
-class Forked:
-    """A process that the runner has started; what it can do is what ``subprocess.Popen`` can."""
-
-    def __init__(self, address: str, request: dict[str, Any]) -> None:
-        self._control = socket.socket(socket.AF_UNIX)
-        self._control.connect(address)
-        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
-        self.stdout, self.stderr = os.fdopen(out), os.fdopen(err)
-        socket.send_fds(self._control, [json.dumps(request).encode()], [to_out, to_err])
-        os.close(to_out), os.close(to_err)
-        self._answers = self._control.makefile()
-        self.pid = int(self._answers.readline())
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """The exit code, once there is one."""
-        if self.returncode is None and select.select([self._control], [], [], 0)[0]:
-            self.returncode = int(self._answers.readline())
-        return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code; a process that takes longer is killed and is an error."""
-        if self.returncode is None and not select.select([self._control], [], [], timeout)[0]:
-            self.kill()
-            raise TimeoutError(f"process {self.pid} did not end in {timeout} s")
-        code = self.poll()
-        assert code is not None
-        return code
-
-    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """All that it has written to standard output and errors, when it has ended."""
-        with ThreadPoolExecutor() as pool:
-            texts = [pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
-            self.wait(timeout)
-        self.stdout.close(), self.stderr.close()
-        return texts[0].result(), texts[1].result()
-
-    def send_signal(self, number: int) -> None:
-        """To this process alone."""
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """At once."""
-        self.send_signal(signal.SIGKILL)
+@pytest.fixture(scope="session")
+def runner(tfds_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """Starts processes that have the heavy imports already."""
+    with Runner(tmp_path_factory.mktemp("runner") / "socket") as runner:
+        yield runner
 
 
 @pytest.fixture(scope="session")
-def forked(tfds_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def forked(runner: Runner) -> Callable[..., Forked]:
     """``forked("pipeline.train", "seed=1", cwd=…)``: as ``python -m``, without its imports.
 
     ``code=…`` in place of the module is a program, as ``python -c``; ``environment=…`` is added.
     """
-    address = str(tmp_path_factory.mktemp("runner") / "socket")
-    runner = subprocess.Popen(
-        [sys.executable, str(TESTS / "runner.py"), address],
-        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert runner.stdout is not None
-    assert runner.stdout.readline() == "ready\n"
-
-    def start(
-        module: str | None = None,
-        *arguments: str,
-        cwd: Path,
-        code: str | None = None,
-        environment: dict[str, str] | None = None,
-    ) -> Forked:
-        what = {"module": module} if module else {"code": code}
-        where = {"folder": str(cwd), "environment": environment or {}}
-        return Forked(address, {**what, **where, "arguments": arguments})
-
-    yield start
-    runner.communicate(timeout=30)
+    return runner.start

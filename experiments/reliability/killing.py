@@ -1,4 +1,4 @@
-"""Kill a training run at a chosen moment, resume it, and compare it with one that was never killed.
+"""Kill a training run at a chosen moment, and resume it.
 
 The moment is seen from outside: in the run's working folder, in the store's folder of artifacts,
 or on the clock. The run knows nothing of it.
@@ -6,23 +6,20 @@ or on the clock. The run knows nothing of it.
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-PROJECT = Path(__file__).parents[2]
+from forking import PROJECT, Forked, Runner
+
+__all__ = ["PROJECT", "Killed", "Process", "finish", "kill_until_finished", "run_id", "train"]
+
 POLL = 0.001  # seconds
 LONGEST = 300.0  # seconds that one process may take
-
-# What a resumed run need not repeat: how fast it went.
-TIMINGS = ("speed/", "system/")
+LATEST = 4.0  # seconds after which a random moment has come
 
 BASE = (
     "tracking.system_metrics=false",
@@ -97,12 +94,12 @@ ALL_MOMENTS = (*MOMENTS, ANY_TIME)
 class Process:
     """A training process and the file of what it says."""
 
-    popen: subprocess.Popen[bytes]
+    forked: Forked
     output: Path
 
     @property
     def ended(self) -> bool:
-        return self.popen.poll() is not None
+        return self.forked.poll() is not None
 
     def said(self) -> str:
         return self.output.read_text("utf-8")
@@ -117,28 +114,23 @@ class Killed:
     output: str  # of the last process
 
 
-def train(root: Path, *overrides: str) -> Process:
+def train(runner: Runner, root: Path, *overrides: str) -> Process:
     """``python -m pipeline.train`` with the store ``root``; its output in a file beside that."""
-    name = root.parent / f"output-{time.monotonic_ns()}.txt"
-    with open(name, "w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.train", *overrides, f"tracking.root={root}"],
-            env=os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    return Process(process, name)
+    output = root.parent / f"output-{time.monotonic_ns()}.txt"
+    given = [*overrides, f"tracking.root={root}"]
+    return Process(runner.start("pipeline.train", *given, cwd=root.parent, output=output), output)
 
 
 def finish(process: Process) -> str:
     """Wait for a process that must succeed. Returns its output."""
-    code = process.popen.wait(LONGEST)
+    code = process.forked.wait(LONGEST)
     if code != 0:
         raise RuntimeError(f"exit code {code}: {process.said()}")
     return process.said()
 
 
 def kill_until_finished(
+    runner: Runner,
     root: Path,
     overrides: Sequence[str],
     moments: Iterable[str],
@@ -150,48 +142,15 @@ def kill_until_finished(
     A moment that does not come in a process that finishes first is left out, and ends the run.
     """
     kills: list[str] = []
-    run_id = ""
+    known = ""
     for moment in moments:
-        process = train(root, f"resume={run_id}") if run_id else train(root, *overrides)
-        run_id = run_id or _run_id(process)
-        if not _kill_at(moment, process, Watched(root, run_id), random_numbers):
-            return Killed(run_id, kills, finish(process))
+        process = train(runner, root, *([f"resume={known}"] if known else overrides))
+        known = known or run_id(process)
+        if not _kill_at(moment, process, Watched(root, known), random_numbers):
+            return Killed(known, kills, finish(process))
         kills.append(moment)
         told(moment)
-    return Killed(run_id, kills, finish(train(root, f"resume={run_id}")))
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What of a run is not as it is in the run that was never killed."""
-
-    hashes: int = 0
-    lost: int = 0
-    duplicate: int = 0
-    differing: int = 0
-    additional: int = 0
-
-    @property
-    def none(self) -> bool:
-        return not any(vars(self).values())
-
-
-def compare(store: Any, expected: str, found: str) -> Difference:
-    """Two runs of one store: digests of the weights, and every point of every metric."""
-    one, other = store.recorded(expected), store.recorded(found)
-    hashes = sum(one.tags[k] != other.tags.get(k) for k in ("sha256/last", "sha256/best"))
-    lost = duplicate = differing = additional = 0
-    for key in set(one.metrics) | set(other.metrics):
-        if key.startswith(TIMINGS):
-            continue
-        a = {point.step: point.value for point in store.history(expected, key)}
-        points = store.history(found, key)
-        b = {point.step: point.value for point in points}
-        lost += len(a.keys() - b.keys())
-        additional += len(b.keys() - a.keys())
-        duplicate += len(points) - len(b)
-        differing += sum(a[step] != b[step] for step in a.keys() & b.keys())
-    return Difference(hashes, lost, duplicate, differing, additional)
+    return Killed(known, kills, finish(train(runner, root, f"resume={known}")))
 
 
 def _kill_at(moment: str, process: Process, run: Watched, random_numbers: random.Random) -> bool:
@@ -201,12 +160,11 @@ def _kill_at(moment: str, process: Process, run: Watched, random_numbers: random
             return False
         time.sleep(POLL)
     if moment == ANY_TIME:
-        wait = random_numbers.uniform(0, 15)
-        try:
-            process.popen.wait(wait)
-            return False
-        except subprocess.TimeoutExpired:
-            pass
+        until = time.monotonic() + random_numbers.uniform(0, LATEST)
+        while time.monotonic() < until:
+            if process.ended:
+                return False
+            time.sleep(POLL)
     else:
         look, most = MOMENTS[moment]
         known, left = look(run), random_numbers.randint(1, most)
@@ -217,12 +175,13 @@ def _kill_at(moment: str, process: Process, run: Watched, random_numbers: random
             if process.ended:
                 return False
             time.sleep(POLL * bool(left))
-    process.popen.kill()
-    process.popen.wait()
+    process.forked.kill()
+    process.forked.wait()
     return True
 
 
-def _run_id(process: Process) -> str:
+def run_id(process: Process) -> str:
+    """As it says when it begins to train."""
     deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline:
         found = re.search(r"^run +([0-9a-f]{32})\b", process.said(), re.MULTILINE)

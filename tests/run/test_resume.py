@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 
 import killing
 import pytest
+from comparing import Difference, compare
 from filelock import FileLock
 
 from pipeline import tracking
@@ -108,7 +109,7 @@ def test_damaged_newest_costs_some_steps_and_changes_nothing(
     assert said.err.endswith("Training goes on from step 30, from step-00000030.\n")
     assert f"{run_id} (goes on at step 30)" in said.out
     # Steps 31 to 40 were trained and logged again: as they were, and each point once.
-    assert killing.compare(store, whole, run_id) == killing.Difference()
+    assert compare(store, whole, run_id) == Difference()
     from pipeline.training.checkpoints import read_manifest
 
     assert read_manifest(_published(store, run_id)[60]).step == 60
@@ -208,7 +209,7 @@ def test_finished_run_is_extended_by_a_longer_duration_and_by_nothing_else(
     )
     assert "optimizer.learning_rate=1e-4 alone does not." in str(caught.value)
     assert fit(f"resume={run_id}", "trainer.duration=60 steps").run_id == run_id
-    found = killing.compare(store, whole, run_id)
+    found = compare(store, whole, run_id)
     at_its_first_end = {
         "train/loss",
         "train/accuracy",
@@ -288,12 +289,12 @@ def _signals(pid: int, which: str) -> int:
 # SIGKILL ---------------------------------------------------------------------------------------
 
 
-def _killed_ends_as(fit, store, root: Path, name: str, moments: tuple[str, ...]) -> None:
+def _killed_ends_as(runner, fit, store, root: Path, name: str, moments: tuple[str, ...]) -> None:
     overrides = (*killing.CONFIGURATIONS[name], *killing.BASE)
     expected = fit(*overrides).run_id
-    killed = killing.kill_until_finished(root, overrides, moments, random.Random(name))
+    killed = killing.kill_until_finished(runner, root, overrides, moments, random.Random(name))
     assert killed.kills == list(moments)
-    assert killing.compare(store, expected, killed.run_id) == killing.Difference()
+    assert compare(store, expected, killed.run_id) == Difference()
 
 
 @pytest.mark.parametrize(
@@ -304,12 +305,12 @@ def _killed_ends_as(fit, store, root: Path, name: str, moments: tuple[str, ...])
     ],
 )
 def test_killed_run_ends_bit_for_bit_as_the_uninterrupted_one(
-    fit, store, root: Path, name: str, moments: tuple[str, ...]
+    runner, fit, store, root: Path, name: str, moments: tuple[str, ...]
 ) -> None:
-    _killed_ends_as(fit, store, root, name, moments)
+    _killed_ends_as(runner, fit, store, root, name, moments)
 
 
 @pytest.mark.exhaustive
-def test_killed_at_every_kind_of_moment(fit, store, root: Path) -> None:
+def test_killed_at_every_kind_of_moment(runner, fit, store, root: Path) -> None:
     """One configuration: experiments/reliability does it with all of them."""
-    _killed_ends_as(fit, store, root, "dense", (*killing.MOMENTS,))
+    _killed_ends_as(runner, fit, store, root, "dense", (*killing.MOMENTS,))

@@ -6,13 +6,10 @@ limit on the size of files.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,57 +20,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from serving import Server
 from sqlalchemy import Engine, event
 
-from pipeline import doctor, tracking, ui
+from pipeline import doctor, tracking
 from pipeline.config import Tracking
 from pipeline.tracking.journal import Journal
-from pipeline.tracking.location import DATABASE, locate
+from pipeline.tracking.location import DATABASE
 from pipeline.tracking.models import Models
 from pipeline.tracking.store import Store
 from pipeline.tracking.tracker import Tracker
 
 POINTS = 20_000
-
-
-class Server:
-    """An MLflow server of its own that can be killed and started again at one address."""
-
-    def __init__(self, served: Tracking) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._served = served
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def begin(self) -> None:
-        """Start; it answers some seconds later."""
-        command = ui.command(locate(self._served), "127.0.0.1", self.port)
-        command[command.index("--default-artifact-root")] = "--artifacts-destination"
-        self._process = subprocess.Popen(
-            command,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def start(self) -> None:
-        """Start, unless it runs, and return when it answers."""
-        if self._process is None:
-            self.begin()
-        assert self._process is not None
-        ui.wait_until_up(self._process, "127.0.0.1", self.port, io.BytesIO())
-
-    def kill(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture(scope="module")

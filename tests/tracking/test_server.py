@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,62 +11,33 @@ from pathlib import Path
 
 import psutil
 import pytest
+from serving import Server, free_port
 
-from pipeline import tracking, ui
+from pipeline import tracking
 from pipeline.config import Tracking
-from pipeline.tracking.location import locate
 from pipeline.tracking.models import Models
 
 pytestmark = pytest.mark.slow
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def serve(config: Tracking, port: int) -> subprocess.Popen[bytes]:
-    """A server as for others: clients reach the artifacts through it, not through the disk."""
-    command = ui.command(locate(config), "127.0.0.1", port)
-    option = command.index("--default-artifact-root")
-    command[option] = "--artifacts-destination"
-    server = subprocess.Popen(
-        command,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    ui.wait_until_up(server, "127.0.0.1", port, io.BytesIO())
-    return server
-
-
-def kill(server: subprocess.Popen[bytes]) -> None:
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-
-
 def test_a_server_that_dies_and_returns_has_every_point_once(
     config: Tracking, tmp_path: Path
 ) -> None:
-    port = free_port()
-    server = serve(config, port)
-    away = Tracking(
-        root=str(tmp_path / "here"), uri=f"http://127.0.0.1:{port}", system_metrics=False
-    )
+    server = Server(config)
+    server.start()
+    away = Tracking(root=str(tmp_path / "here"), uri=server.uri, system_metrics=False)
     try:
         tracker = tracking.start(away, params={"seed": 0})
         for step in range(6_000):
             tracker.log({"loss": step / 3}, step)
             if step == 3_000:
-                kill(server)
+                server.kill()
                 (tmp_path / "c").mkdir()
                 (tmp_path / "c" / "weights").write_text("w")
                 tracker.checkpoint(
                     tmp_path / "c", tracker.ranking(step, {"val/loss": 0.5}), best=True
                 )
-        server = serve(config, port)
+        server.start()
         assert tracker.finish("FINISHED") == 0
         store = tracking.open_store(away)
         history = store.history(tracker.run_id, "loss")
@@ -94,7 +62,7 @@ def test_a_server_that_dies_and_returns_has_every_point_once(
         kept = (Path(config.root) / "artifacts").rglob("weights")
         assert [file.read_text() for file in kept] == ["newer"]
     finally:
-        kill(server)
+        server.kill()
 
 
 def test_the_ui_shows_the_runs_and_leaves_no_process_behind(config: Tracking) -> None:
