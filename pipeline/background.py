@@ -14,6 +14,11 @@ class Background:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a task runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self, task: Callable[[], None]) -> None:
         """Wait for the task before, and begin this one."""
         self.wait()

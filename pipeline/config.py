@@ -38,6 +38,7 @@ class Dataset:
     name: str = MISSING  # TFDS name; name/config and name:version too
     data_dir: str | None = None  # null: TFDS_DATA_DIR, else ~/tensorflow_datasets
     module: str | None = None  # Python module to import that registers the builder
+    options: dict[str, Any] = field(default_factory=dict)  # arguments of the builder
     inputs: str = "image"  # feature the model sees
     target: str = "label"  # feature it predicts
     classes: int | None = None  # null: from TFDS's own metadata
@@ -74,6 +75,7 @@ class Trainer:
     average: float | None = None  # decay of the moving average of weights; null: none
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     deterministic: bool = True
+    checkpoint_seconds: float = 1.0  # least between two, the best waits in memory; 0: save each
     stop_within: float = 5.0  # seconds: bound on one call, so that signals are answered
 
 

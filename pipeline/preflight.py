@@ -32,6 +32,7 @@ RANGES = {
     "trainer.accumulate": "[1, inf)",
     "trainer.clip_norm": "(0, inf)",
     "trainer.average": "(0, 1)",
+    "trainer.checkpoint_seconds": "[0, inf)",
     "trainer.stop_within": "(0, inf)",
     "trainer.early_stopping.min_delta": "[0, inf)",
     "strategy.replicas": "[1, inf)",

@@ -42,10 +42,10 @@ class Recorder:
             self.tracker.log(metrics, step)
 
     def save(
-        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool
+        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool, due: bool
     ) -> None:
         """Write a checkpoint and publish it."""
-        self.checkpoints.save(step, metrics, progress, best)
+        self.checkpoints.save(step, metrics, progress, best, due)
 
     def show(self, step: int, metrics: dict[str, float]) -> None:
         """Tell a person how it goes."""

@@ -2,12 +2,14 @@
 
 On disk stay the last, the one before it, and for each of the two the best that it knows of, so
 that one damaged folder costs some steps and nothing else. MLflow holds the last and the best.
-They are written and published in a thread, from a copy of the variables, while training goes on.
+They are written and published in a thread, from a copy of the variables, while training goes on,
+and no more often than ``trainer.checkpoint_seconds`` says: a better one waits in memory meanwhile.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from pipeline.strategy import device_names
 from pipeline.tracking.tracker import AnyTracker, Tracker
 from pipeline.training.checkpoints import Checkpoints, Manifest, read_manifest
 from pipeline.training.loop import Progress
+from pipeline.training.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,21 @@ class Candidate:
     step: int
     published: bool  # in MLflow, else on disk
     find: Callable[[], Path]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A state that is to be saved. ``snapshot``: None, where it is the present one."""
+
+    metrics: dict[str, float]
+    progress: Progress
+    ranking: dict[str, Any]
+    best: bool
+    snapshot: Snapshot | None
+
+    @property
+    def step(self) -> int:
+        return int(self.ranking["step"])
 
 
 class RunCheckpoints:
@@ -49,6 +67,10 @@ class RunCheckpoints:
         self._warned: set[str] = set()
         self._unsaved: str | None = None
         self._writer = Background("checkpoints")
+        self._seconds = parts.config.trainer.checkpoint_seconds
+        self._saved_at = time.monotonic()
+        self._held: Taken | None = None  # the best so far, while it is not on disk
+        self._snapshots: list[Snapshot] = []  # that are free
         self._closed = False
 
     def begin(self, progress: Progress) -> None:
@@ -57,46 +79,81 @@ class RunCheckpoints:
         self._publish(folder, self.tracker.ranking(0, {}), progress, best=False)
 
     def save(
-        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool
+        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool, due: bool
     ) -> None:
         """Save the present state, beside training where that can be.
 
-        One at a time: where the one before is still being written, this waits for it.
+        Args:
+            best: it is the best so far.
+            due: save it in any case. Otherwise, where the last one is of just now or is still
+                being written, the best is held in memory, and any other left out.
         """
-        self.wait()
-        apart = self.on_disk.take()
+        recent = self._writer.busy or time.monotonic() < self._saved_at + self._seconds
+        early = recent and self._seconds > 0  # with 0 every one is saved, and waited for
+        if early and not due and not best:
+            return
+        snapshot = self._snapshot()
         ranking = self.tracker.ranking(step, metrics)
-        self._writer.start(partial(self._write, metrics, ranking, Progress(**progress), best))
-        if not apart:
-            self.wait()
+        taken = Taken(metrics, Progress(**progress), ranking, best, snapshot)
+        if best:  # what is held is no longer that
+            self._release(self._held)
+            self._held = None
+        if early and not due and snapshot is not None:
+            self._held = taken
+            return
+        self._start([self._held, taken])
 
     def wait(self) -> None:
         """Until what is being saved is."""
         self._writer.wait()
 
     def close(self, wait: bool) -> None:
-        """Publish nothing from now on; ``wait``: but what is being saved now."""
+        """Publish nothing from now on; ``wait``: but what is being saved and what is held."""
         if wait:
             with suppress(Exception):  # the run has failed of something else already
+                self._start([self._held])
                 self.wait()
         self._closed = True
 
-    def _write(
-        self, metrics: dict[str, float], ranking: dict[str, Any], progress: Progress, best: bool
-    ) -> None:
+    def _start(self, states: list[Taken | None]) -> None:
+        self.wait()
+        self._held = None
+        taken = [state for state in states if state is not None]
+        self._writer.start(partial(self._write, taken))
+        if any(state.snapshot is None for state in taken):  # training would change it
+            self.wait()
+
+    def _snapshot(self) -> Snapshot | None:
+        if not self._snapshots:
+            return self.on_disk.snapshot()
+        snapshot = self._snapshots.pop()
+        snapshot.take()
+        return snapshot
+
+    def _release(self, taken: Taken | None) -> None:
+        if taken is not None and taken.snapshot is not None:
+            self._snapshots.append(taken.snapshot)
+
+    def _write(self, states: list[Taken]) -> None:
         """Write what was taken and publish it. Where the disk is full, warn and go on without."""
-        try:
-            folder = self.on_disk.write(ranking["step"], metrics, progress.state())
-        except StoreError as error:
-            self._unsaved = f"{error} ({self.on_disk.folder})"
-            kind = str(error).partition(": ")[2]
-            if kind not in self._warned:  # once, not at every boundary
-                self._warned.add(kind)
-                complain(f"warning: {self._unsaved}. Training goes on; {self._last()}.")
-            return
-        self._unsaved = None
-        if not self._closed:
-            self._publish(folder, ranking, progress, best)
+        for taken in states:
+            try:
+                folder = self.on_disk.save(
+                    taken.step, taken.metrics, taken.progress.state(), taken.snapshot
+                )
+            except StoreError as error:
+                self._unsaved = f"{error} ({self.on_disk.folder})"
+                kind = str(error).partition(": ")[2]
+                if kind not in self._warned:  # once, not at every boundary
+                    self._warned.add(kind)
+                    complain(f"warning: {self._unsaved}. Training goes on; {self._last()}.")
+            else:
+                self._unsaved = None
+                if not self._closed:
+                    self._publish(folder, taken.ranking, taken.progress, taken.best)
+            finally:
+                self._release(taken)
+        self._saved_at = time.monotonic()
 
     def tell_unsaved(self) -> None:
         """At the end of training: wait for the last save, and say it clearly where it failed."""
@@ -154,13 +211,14 @@ class RunCheckpoints:
         if progress.best is None or progress.best_step == here:
             return
         unusable = []
-        for candidate in self._candidates():
-            if candidate.step == progress.best_step:
-                try:
-                    self.on_disk.restore(candidate.find())
-                    return
-                except StoreError as error:
-                    unusable.append(str(error))
+        for candidates in (self._on_disk, self._published):  # MLflow only where that is needed
+            try:
+                for candidate in candidates():
+                    if candidate.step == progress.best_step:
+                        self.on_disk.restore(candidate.find())
+                        return
+            except StoreError as error:
+                unusable.append(str(error))
         text = (
             f"the best checkpoint, of step {progress.best_step}, cannot be used "
             f"({'; '.join(unusable) or 'it is missing'}): the test scores and the model are of the "
@@ -178,13 +236,17 @@ class RunCheckpoints:
 
     def _candidates(self) -> list[Candidate]:
         """Every checkpoint there is, the newest first, on disk before MLflow."""
-        found = [Candidate(s, False, partial(self.on_disk.path, s)) for s in self.on_disk.steps()]
-        if isinstance(self.tracker, Tracker):
-            found += [
-                Candidate(c.step, True, partial(self._fetch, c.model_id, c.step))
-                for c in self.tracker.models.checkpoints()
-            ]
+        found = self._on_disk() + self._published()
         return sorted(found, key=lambda candidate: (-candidate.step, candidate.published))
+
+    def _on_disk(self) -> list[Candidate]:
+        return [Candidate(s, False, partial(self.on_disk.path, s)) for s in self.on_disk.steps()]
+
+    def _published(self) -> list[Candidate]:
+        return [
+            Candidate(c.step, True, partial(self._fetch, c.model_id, c.step))
+            for c in self.tracker.published()
+        ]
 
     def _fetch(self, model_id: str, step: int) -> Path:
         """Copy a published checkpoint to the disk; ``StoreError`` where it is damaged."""

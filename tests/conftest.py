@@ -51,6 +51,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.slow)
 
 
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Modules import TensorFlow while they are collected: here it does so without its remarks."""
+    if module_path.relative_to(TESTS).parts[0] not in WITHOUT_TENSORFLOW:
+        from pipeline.quiet import load_tensorflow
+
+        load_tensorflow()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Four logical CPU devices, made before any test computes: later they cannot be added."""
     folders = {item.path.relative_to(TESTS).parts[0] for item in session.items}

@@ -26,6 +26,7 @@ BASE = (
     "trainer.duration=200 steps",
     "trainer.evaluate_every=20 steps",
     "trainer.checkpoint_every=10 steps",
+    "trainer.checkpoint_seconds=0",
     "trainer.log_every=7 steps",
     "trainer.steps_per_call=10",
 )

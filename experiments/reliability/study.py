@@ -1,11 +1,12 @@
 """Do what can happen to runs, and count what is then not as in a run that nothing happened to.
 
     python experiments/reliability/study.py
-    python experiments/reliability/study.py --kills 50 --only kills
+    python experiments/reliability/study.py --only outages
 
 Runs are killed with SIGKILL and resumed; their MLflow server goes away; several start at once. Each
 is compared with one that was left alone, in weights and metric history. Writes ``reliability.csv``,
-``reliability.md`` and ``moments.md``; exits with 1 where anything differs.
+``reliability.md`` and ``moments.md``, where the rows of studies left out stay; exits with 1
+where anything differs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
@@ -64,21 +66,32 @@ def main() -> int:
     return 0 if all(row.perfect for row in rows.values()) else 1
 
 
+HEADER = (
+    *("what happened", "runs", "cycles", "points", "differing hashes", "lost points"),
+    *("duplicate points", "differing points", "additional points", "failed", "remark"),
+)
+
+
 def _write(rows: dict[str, Row], out: Path) -> None:
-    header = [
-        *("what happened", "runs", "cycles", "points", "differing hashes", "lost points"),
-        *("duplicate points", "differing points", "additional points", "failed", ""),
-    ]
-    table = []
+    table = _written(out / "reliability.csv")
     for name, row in rows.items():
         hashes, lost, duplicate, differing, additional, points = row.difference.counts
         wrong = (hashes, lost, duplicate, differing, additional, row.failed)
-        table.append([name, row.runs, row.cycles, points, *wrong, row.remark])
-    totals = [sum(column) for column in list(zip(*table, strict=True))[1:-1]]
-    table.append(["all", *totals, ""])
+        table[name] = [name, row.runs, row.cycles, points, *wrong, row.remark]
+    found = list(table.values())
+    totals = [sum(column) for column in list(zip(*found, strict=True))[1:-1]]
     with open(out / "reliability.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *table])
-    _markdown(out / "reliability.md", header, table)
+        csv.writer(file).writerows([HEADER, *found])
+    _markdown(out / "reliability.md", HEADER, [*found, ["all", *totals, ""]])
+
+
+def _written(file: Path) -> dict[str, list[Any]]:
+    """The table as it was written last, by its first column."""
+    if not file.exists():
+        return {}
+    with open(file, newline="", encoding="utf-8") as lines:
+        rows = list(csv.reader(lines))[1:]
+    return {row[0]: [row[0], *map(int, row[1:-1]), row[-1]] for row in rows}
 
 
 def _markdown(file: Path, header: Sequence[str], table: Sequence[Sequence[object]]) -> None:

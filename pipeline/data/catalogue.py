@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import logging
 import os
@@ -20,6 +21,7 @@ from urllib.parse import urlparse
 import requests
 import tensorflow_datasets as tfds
 from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
 from tensorflow_datasets.core import naming, read_only_builder, registered
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.resource import get_dl_fname
@@ -67,6 +69,7 @@ def open_builder(config: Dataset) -> tfds.core.DatasetBuilder:
             ) from error
 
     name, options = _parse(config.name)
+    options |= {key: _plain(value) for key, value in config.options.items()}
     folder = data_folder(config)
     try:
         builder_class = tfds.builder_cls(name)
@@ -149,6 +152,11 @@ def _parse(name: str) -> tuple[str, dict[str, Any]]:
     return parsed.name, options
 
 
+def _plain(value: Any) -> Any:
+    """An option as the builder's constructor takes it: TFDS would store OmegaConf's containers."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
 def _on_disk(name: str, folder: str, options: dict[str, Any]) -> tfds.core.DatasetBuilder | None:
     """The newest version on disk that fits, read without the code that wrote it."""
     if set(options) - {"config", "version"}:  # arguments of the code, which is not there
@@ -187,7 +195,14 @@ def _unsuitable(
             f"dataset.name={given}: version {options['version']} is neither in {folder} nor one "
             f"that the installed TFDS can prepare ({', '.join(sorted(versions - {'None'}))})."
         )
-    return DataError(f"dataset.name={given} cannot be opened: {_shorten(error)}")
+    own = set(options) - {"config", "version"}
+    parameters = inspect.signature(builder_class.__init__).parameters.values()
+    takes = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"data_dir", "file_format"}
+    for name in sorted(own - takes):
+        hint = did_you_mean(name, takes) if takes else "It takes none."
+        return DataError(f"dataset.options.{name}: {given} takes no such option. {hint}")
+    what = "dataset.options" if own else f"dataset.name={given}"
+    return DataError(f"{what} cannot be opened: {_shorten(error)}")
 
 
 def _prepare_command(config: Dataset) -> str:

@@ -43,6 +43,9 @@ class NullTracker:
 
     def checkpoint(self, folder: Path, ranking: dict[str, Any], best: bool) -> None: ...
 
+    def published(self) -> list[Any]:
+        return []
+
     def model(
         self,
         module: Any,

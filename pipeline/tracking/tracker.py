@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import shutil
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +24,14 @@ from pipeline.config import Tracking
 from pipeline.errors import StoreError
 from pipeline.tracking import life
 from pipeline.tracking.location import options
+from pipeline.tracking.names import metric_name, param_text
 from pipeline.tracking.off import NullTracker
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.tracking.journal import Record
-    from pipeline.tracking.models import Models
+    from pipeline.tracking.models import Models, PublishedCheckpoint
     from pipeline.tracking.store import Store
 
 PATIENCE = 30.0  # seconds without any success after which ``finish`` leaves the rest behind
@@ -282,6 +281,15 @@ class Tracker:
         self._lock.release()
         return left
 
+    def published(self) -> list[PublishedCheckpoint]:
+        """The checkpoints that MLflow holds whole, by step; ``StoreError``: it does not answer."""
+        try:
+            return self.models.checkpoints()
+        except Exception as error:  # each kind of store raises its own
+            reason = str(error).strip().split("\n")[0][:200]
+            uri = self.store.location.uri
+            raise StoreError(f"{uri} cannot be asked for checkpoints: {reason}") from error
+
     @property
     def models(self) -> Models:
         """The run's checkpoints and models in MLflow."""
@@ -372,21 +380,6 @@ class Tracker:
 
 
 AnyTracker = Tracker | NullTracker
-
-
-@cache
-def metric_name(name: str) -> str:
-    """``name`` with what MLflow does not take in a name replaced: ``acc@5`` is ``acc_5``."""
-    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250]
-
-
-def param_text(value: Any) -> str:
-    """A config value as YAML would show it: ``null``, ``true``, ``0.01``."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def _link(source: str, target: str) -> None:

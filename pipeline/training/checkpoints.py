@@ -58,29 +58,29 @@ class Checkpoints:
         self.devices = list(devices)
         self._checkpoint = tf.train.Checkpoint(**objects)
         self._objects = objects
-        self._snapshot: Snapshot | None = None
         self._routes = _routes(objects["model"]) if "model" in objects else {}
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{UNFINISHED}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
 
-    def save(self, step: int, metrics: Mapping[str, float], progress: Mapping[str, Any]) -> Path:
-        """``take`` and ``write``."""
-        self.take()
-        return self.write(step, metrics, progress)
-
-    def take(self) -> bool:
-        """Take the state that ``write`` will write. Whether training may go on meanwhile."""
+    def snapshot(self) -> Snapshot | None:
+        """A copy of the present state, for ``save`` in another thread; None: that cannot be."""
         try:
-            if self._snapshot is None:
-                self._snapshot = Snapshot(self._objects)
-            self._snapshot.take()
+            return Snapshot(self._objects)
         except NotVariables:
-            return False
-        return True
+            return None
 
-    def write(self, step: int, metrics: Mapping[str, float], progress: Mapping[str, Any]) -> Path:
-        """Write what was taken as the checkpoint of ``step`` and return its folder.
+    def save(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        progress: Mapping[str, Any],
+        snapshot: Snapshot | None = None,
+    ) -> Path:
+        """Write a checkpoint of ``step`` and return its folder.
+
+        Args:
+            snapshot: the state to write; None: the present one.
 
         Raises:
             StoreError: the disk is full or fails. Nothing of it stays, and the older ones are
@@ -89,8 +89,8 @@ class Checkpoints:
         unfinished = self.unfinished(step)
         try:
             unfinished.mkdir()
-            taken = self._snapshot.checkpoint if self._snapshot else self._checkpoint
-            taken.write(str(unfinished / VARIABLES))
+            checkpoint = snapshot.checkpoint if snapshot else self._checkpoint
+            checkpoint.write(str(unfinished / VARIABLES))
             files = {path.name: _digest(path) for path in sorted(unfinished.iterdir())}
             manifest = Manifest(
                 step, dict(metrics), dict(progress), files, self._routes, self.devices

@@ -80,14 +80,19 @@ class Progress:
 
         The sums are taken in float64, step by step, so they do not depend on where calls end.
         """
-        for offset, row in enumerate(rows.astype(np.float64)):
-            step = first + offset + 1
-            self.window = [a + b for a, b in zip(self.window or [0.0] * len(row), row, strict=True)]
-            self.window_steps += 1
-            due = step % plan.log_every == 0
-            if due or step == plan.total:
-                point = self._window_means(row, columns, plan)
-                if due:  # at the end it stays open: a run that is extended goes on in it
+        rows, done = rows.astype(np.float64), 0
+        while done < len(rows):
+            step = first + done
+            due = (step // plan.log_every + 1) * plan.log_every
+            end = min(due - first, len(rows))
+            before = self.window or [0.0] * rows.shape[1]
+            # Not np.sum, which adds in pairs.
+            self.window = np.add.accumulate([before, *rows[done:end]])[-1].tolist()
+            self.window_steps += end - done
+            done, step = end, first + end
+            if step == due or step == plan.total:
+                point = self._window_means(rows[done - 1], columns, plan)
+                if step == due:  # at the end it stays open: a run that is extended goes on in it
                     self.window, self.window_steps = [], 0
                 yield step, point
 
@@ -115,8 +120,10 @@ class Recorder(Protocol):
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep points of the metric history."""
 
-    def save(self, step: int, metrics: Metrics, progress: dict[str, Any], best: bool) -> None:
-        """Write a checkpoint."""
+    def save(
+        self, step: int, metrics: Metrics, progress: dict[str, Any], best: bool, due: bool
+    ) -> None:
+        """Write a checkpoint; unless it is ``due``, a later one may take its place."""
 
     def show(self, step: int, metrics: Metrics) -> None:
         """Tell a person how it goes."""
@@ -132,10 +139,11 @@ def run(
 ) -> str:
     """Train from where ``trainer`` stands to the end of the plan. Returns why it ended:
     ``finished``, ``early_stopping`` or ``stopped`` (by ``stop_requested``, after a save)."""
-    if progress.out_of_patience(trainer.current_step, plan):
+    step = trainer.current_step
+    if progress.out_of_patience(step, plan):
         return "early_stopping"  # before the process that had decided it was killed
     call = 1
-    while (step := trainer.current_step) < plan.total:
+    while step < plan.total:
         boundary = plan.next_boundary(step)
         n = min(boundary - step, call)
         begun = time.perf_counter()
@@ -167,7 +175,7 @@ def run(
 
         ending = progress.out_of_patience(step, plan) or step == plan.total or stopping
         if improved or ending or step % plan.checkpoint_every == 0:
-            recorder.save(step, measured | results, progress.state(), best=improved)
+            recorder.save(step, measured | results, progress.state(), improved, due=ending)
         if progress.out_of_patience(step, plan) and step < plan.total:
             return "early_stopping"
         if stopping and step < plan.total:

@@ -19,9 +19,10 @@ class NotVariables(TypeError):
 
 
 class Snapshot:
-    """The values of all variables of ``objects``, as of the last ``take``, in the host's memory.
+    """The values that all variables of ``objects`` have now, in the host's memory.
 
     Taking it is cheap: TensorFlow shares the memory of a value until one side assigns another.
+    ``take`` takes it anew, which is cheaper than to make another.
 
     Args:
         objects: by name, each a ``tf.Module`` or variable, all built.
@@ -36,9 +37,13 @@ class Snapshot:
         self.checkpoint = tf.train.Checkpoint(
             **{name: self._copy(item) for name, item in objects.items()}
         )
+        self._assign = tf.function(self._assign_all, autograph=False)  # one call for all of them
 
     def take(self) -> None:
         """Let the copies have the values that the variables have now."""
+        self._assign()
+
+    def _assign_all(self) -> None:
         for original, copy in self._pairs:
             copy.assign(original.read_value())
 

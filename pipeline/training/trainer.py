@@ -104,10 +104,9 @@ class Trainer:
 
         Raises ``TrainingError`` that names the step where a loss or gradient was not finite.
         """
-        first = self.current_step
         begun = time.perf_counter()
-        done, rows = self._loop(tf.constant(steps, tf.int64))
-        rows = rows.numpy()[: int(done)]
+        done, rows, first, last = (x.numpy() for x in self._loop(tf.constant(steps, tf.int64)))
+        rows = rows[:done]
         self.seconds += time.perf_counter() - begun
         self.steps_done += len(rows)
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -119,10 +118,9 @@ class Trainer:
                 f"{first + 1} to {first + steps}): {values}. The last checkpoint is from before "
                 "it. Lower optimizer.learning_rate, set trainer.clip_norm=1.0, or look at the data."
             )
-        if self.current_step != first + steps:
+        if last != first + steps:
             raise TrainingError(
-                f"{steps} steps were asked for and the step counter moved from {first} to "
-                f"{self.current_step}"
+                f"{steps} steps were asked for and the step counter moved from {first} to {last}"
             )
         return rows
 
@@ -130,8 +128,7 @@ class Trainer:
         """The mean of each metric over every example of the split, with the average if kept."""
         if feed.name not in self._evaluations:
             self._evaluations[feed.name] = self._make_evaluation(feed)
-        with self.evaluated_weights():
-            rows = self._evaluations[feed.name]().numpy()
+        rows = self._evaluations[feed.name]().numpy()
         # Summed in float64 on the host: a float32 sum over many batches would round.
         sums = rows.astype(np.float64).sum(axis=0)
         return {name: float(s / sums[-1]) for name, s in zip(self.task.metrics, sums, strict=False)}
@@ -152,7 +149,8 @@ class Trainer:
             self.step.assign_add(1)
             return strategy.experimental_local_results(row)[0]
 
-        def loop(steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def loop(steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            first = self.step.read_value()
             rows = tf.TensorArray(tf.float32, self.steps_per_call, element_shape=[width])
 
             def unfinished(done: tf.Tensor, finite: tf.Tensor, *_: Any) -> tf.Tensor:
@@ -182,7 +180,7 @@ class Trainer:
                 (tf.constant(0, tf.int64), tf.constant(True), rows),
                 parallel_iterations=1,
             )
-            return done, rows.stack()
+            return done, rows.stack(), first, self.step.read_value()
 
         self._loop = tf.function(
             loop,
@@ -204,6 +202,10 @@ class Trainer:
             return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
 
         def evaluation() -> tf.Tensor:
+            with self.evaluated_weights():  # in the graph, which takes no time
+                return batches()
+
+        def batches() -> tf.Tensor:
             rows = tf.TensorArray(tf.float32, feed.evaluation_steps, element_shape=[width])
 
             def body(position: tf.Tensor, rows: tf.TensorArray) -> Any:

@@ -187,7 +187,7 @@ def test_help_shows_groups_and_examples(command) -> None:
     code, out, err = command("--help")
     assert (code, err) == (0, "")
     assert out.startswith("What is printed where")  # the verb's own docstring
-    assert "   model      = autoencoder, cnn, gru, language_model, local, mlp, resnet18," in out
+    assert "   model      = autoencoder, cnn, cnn_strided, gru, language_model, local, mlp," in out
     assert "  +experiment = digits, digits_cnn" in out
     assert out.count("python -m pipeline.train") == 6
 

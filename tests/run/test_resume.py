@@ -31,6 +31,7 @@ SHORT = (
     "trainer.duration=60 steps",
     "trainer.evaluate_every=20 steps",
     "trainer.checkpoint_every=10 steps",
+    "trainer.checkpoint_seconds=0",
     "trainer.log_every=7 steps",
 )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,84 +17,28 @@ import pytest
 from pipeline import doctor, tracking
 from pipeline.config import Tracking
 from pipeline.errors import ConfigError, StoreError
-from pipeline.tracking import life, moved
-from pipeline.tracking.delivery import Delivery
+from pipeline.tracking import life
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.location import DATABASE, locate
 from pipeline.tracking.models import Models
 from pipeline.tracking.store import Store
 from pipeline.tracking.tracker import Tracker
 
+Die = Callable[[Tracker], str]
 Examine = Callable[..., tuple[int, str]]
+Outage = Callable[..., AbstractContextManager[None]]
+Saved = Callable[..., Path]
+Settled = Callable[[Tracker], Tracker]
+Stored = Callable[..., list[tuple[int, float]]]
 HOST = socket.gethostname()
-
-
-@pytest.fixture
-def config(config: Tracking, monkeypatch: pytest.MonkeyPatch) -> Tracking:
-    """A healthy store: the copied template's own address is this one's."""
-    location = locate(config)
-    moved.rewrite(location, moved.find(location))
-    monkeypatch.setattr("pipeline.tracking.delivery.INTERVAL", 0.01)
-    monkeypatch.setattr("pipeline.tracking.tracker.PATIENCE", 0.1)
-    return config
-
-
-@pytest.fixture
-def examine(config: Tracking, capsys: pytest.CaptureFixture[str]) -> Examine:
-    """``examine("--apply")``: exit code and what was printed."""
-
-    def run(*arguments: str, root: Path | str = config.root) -> tuple[int, str]:
-        capsys.readouterr()
-        code = doctor.main([*arguments, f'tracking.root="{root}"'])
-        return code, capsys.readouterr().out
-
-    return run
-
-
-@pytest.fixture
-def gone() -> life.Life:
-    """A process of this machine that has ended, ten seconds after its last beat."""
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return life.Life(process.pid, HOST, time.time() - 10)
-
-
-def die(tracker: Tracker, process: life.Life) -> str:
-    """What SIGKILL leaves of ``tracker``, had it been of ``process``. Returns the run's id."""
-    tracker._delivery._stop = True
-    tracker._delivery._wake.set()
-    assert tracker._delivery._thread is not None
-    tracker._delivery._thread.join()
-    tracker._pulse._stopped.set()
-    tracker._pulse._thread.join()
-    process.write(life.pulse(tracker.store.location.journals, tracker.run_id))
-    tracker._journal.close()
-    tracker._lock.release()
-    return tracker.run_id
-
-
-def refuse(*_: Any) -> None:
-    raise ConnectionError("the server is gone")
-
-
-def settled(tracker: Tracker) -> Tracker:
-    while not tracker._journal.complete:
-        time.sleep(0.005)
-    return tracker
-
-
-def saved(folder: Path, content: str = "w") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "weights").write_text(content)
-    return folder
 
 
 def database(config: Tracking) -> bytes:
     return (Path(config.root) / DATABASE).read_bytes()
 
 
-def steps(store: Store, run_id: str, key: str = "loss") -> list[int]:
-    return [point.step for point in store.history(run_id, key)]
+def steps(store: Store, run_id: str) -> list[int]:
+    return [point.step for point in store.history(run_id, "loss")]
 
 
 def test_a_healthy_store_is_said_to_be(config: Tracking, examine: Examine) -> None:
@@ -113,15 +57,20 @@ def test_without_a_store_it_says_so_and_makes_none(tmp_path: Path, examine: Exam
 
 
 def test_a_run_whose_process_died_is_delivered_and_then_ends_as_killed(
-    config: Tracking, examine: Examine, gone: life.Life, monkeypatch: pytest.MonkeyPatch
+    config: Tracking,
+    examine: Examine,
+    gone: life.Life,
+    settled: Settled,
+    die: Die,
+    outage: Outage,
+    stored: Stored,
 ) -> None:
     tracker = tracking.start(config, params={"seed": 0})
     settled(tracker)
-    with monkeypatch.context() as outage:
-        outage.setattr(Store, "send_points", refuse)
+    with outage():
         for step in range(1200):
             tracker.log({"loss": step / 3}, step)
-        run_id = die(tracker, gone)
+        run_id = die(tracker)
     before = database(config)
     code, said = examine()
     assert (code, database(config) == before) == (1, True)
@@ -133,8 +82,7 @@ def test_a_run_whose_process_died_is_delivered_and_then_ends_as_killed(
     code, said = examine("--apply")
     assert code == 0, said
     store = tracking.open_store(config)
-    history = [(point.step, point.value) for point in store.history(run_id, "loss")]
-    assert history == [(step, step / 3) for step in range(1200)]
+    assert stored(store, run_id) == [(step, step / 3) for step in range(1200)]
     run = store.client.get_run(run_id)
     assert (run.info.status, run.info.end_time) == ("KILLED", int(gone.time * 1000))
     assert run.data.tags["doctor"].startswith(f"KILLED by pipeline.doctor on {HOST} at ")
@@ -144,7 +92,7 @@ def test_a_run_whose_process_died_is_delivered_and_then_ends_as_killed(
 
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no-locks"])
 def test_a_run_that_is_alive_is_not_touched(
-    config: Tracking, examine: Examine, locks: bool
+    config: Tracking, examine: Examine, saved: Saved, settled: Settled, locks: bool
 ) -> None:
     tracker = tracking.start(config)
     tracker.log({"loss": 1.0}, 1)
@@ -199,12 +147,11 @@ def test_a_process_killed_before_it_had_a_journal_is_known_by_the_runs_tag(
 
 
 def test_a_run_that_ended_during_an_outage_gets_its_points_and_its_own_status(
-    config: Tracking, examine: Examine, monkeypatch: pytest.MonkeyPatch
+    config: Tracking, examine: Examine, settled: Settled, outage: Outage
 ) -> None:
     tracker = tracking.start(config)
     settled(tracker)
-    with monkeypatch.context() as outage:
-        outage.setattr(Store, "send_points", refuse)
+    with outage("the server is gone"):
         for step in range(20):
             tracker.log({"loss": float(step)}, step)
         assert tracker.finish("FAILED", "boom") == 22
@@ -230,15 +177,19 @@ def test_a_run_that_ended_during_an_outage_gets_its_points_and_its_own_status(
 
 @pytest.mark.slow
 def test_a_doctor_that_is_cut_off_delivers_nothing_twice(
-    config: Tracking, examine: Examine, gone: life.Life, monkeypatch: pytest.MonkeyPatch
+    config: Tracking,
+    examine: Examine,
+    settled: Settled,
+    die: Die,
+    outage: Outage,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tracker = settled(tracking.start(config))
     send = Store.send_points
-    with monkeypatch.context() as outage:
-        outage.setattr(Store, "send_points", refuse)
+    with outage():
         for step in range(2500):
             tracker.log({"loss": float(step)}, step)
-        run_id = die(tracker, gone)
+        run_id = die(tracker)
     sent = 0
 
     def lossy(self: Store, run_id: str, points: Any) -> None:
@@ -248,8 +199,8 @@ def test_a_doctor_that_is_cut_off_delivers_nothing_twice(
         if sent == 2:
             raise ConnectionError("the answer got lost")
 
-    with monkeypatch.context() as outage:
-        outage.setattr(Store, "send_points", lossy)
+    with monkeypatch.context() as network:
+        network.setattr(Store, "send_points", lossy)
         code, said = examine("--apply")
     assert code == 1
     assert f"run {run_id}: deliver them, set its status to KILLED: not done: the answer" in said
@@ -262,18 +213,24 @@ def test_a_doctor_that_is_cut_off_delivers_nothing_twice(
 
 @pytest.mark.slow
 def test_what_another_machine_did_with_the_run_since_is_not_repeated(
-    config: Tracking, examine: Examine, gone: life.Life, tmp_path: Path
+    config: Tracking,
+    examine: Examine,
+    saved: Saved,
+    settled: Settled,
+    die: Die,
+    outage: Outage,
+    tmp_path: Path,
 ) -> None:
     first = tracking.start(config)
     for step in range(10):
         first.log({"loss": float(step)}, step)
     settled(first)
-    first.store.send_points = refuse  # type: ignore[method-assign]
-    for step in range(10, 30):
-        first.log({"loss": float(step)}, step)
-    first.checkpoint(saved(tmp_path / "c"), first.ranking(29, {"loss": 29.0}), best=True)
-    first._journal.append({"status": "FAILED", "time": int(time.time() * 1000)})
-    run_id = die(first, gone)
+    with outage():
+        for step in range(10, 30):
+            first.log({"loss": float(step)}, step)
+        first.checkpoint(saved(tmp_path / "c"), first.ranking(29, {"loss": 29.0}), best=True)
+        first._journal.append({"status": "FAILED", "time": int(time.time() * 1000)})
+        run_id = die(first)
     # The other one has its own root, and so its own journal; it goes on from step 5.
     there = Tracking(root=str(tmp_path / "there"), uri=locate(config).uri, system_metrics=False)
     second = tracking.start(there, resume_run_id=run_id)
@@ -294,7 +251,7 @@ def test_what_another_machine_did_with_the_run_since_is_not_repeated(
 
 
 def test_uploads_that_were_interrupted_are_swept(
-    config: Tracking, examine: Examine, tmp_path: Path
+    config: Tracking, examine: Examine, saved: Saved, tmp_path: Path
 ) -> None:
     tracker = tracking.start(config)
     tracker.checkpoint(saved(tmp_path / "c"), tracker.ranking(5, {"loss": 0.1}), best=True)
@@ -314,7 +271,7 @@ def test_uploads_that_were_interrupted_are_swept(
 
 
 def test_folders_go_when_mlflow_holds_what_is_in_them(
-    config: Tracking, examine: Examine, gone: life.Life
+    config: Tracking, examine: Examine, saved: Saved, settled: Settled, die: Die
 ) -> None:
     tracker = tracking.start(config)
     kept = tracker.folder / "checkpoints"
@@ -322,7 +279,7 @@ def test_folders_go_when_mlflow_holds_what_is_in_them(
         saved(kept / "step-00000005", "w" * 1234), tracker.ranking(5, {"loss": 0.1}), best=True
     )
     saved(kept / ".unfinished-00000009-77", "w" * 2_500_000)
-    run_id = die(settled(tracker), gone)
+    run_id = die(settled(tracker))
     work = f"work/{run_id}/checkpoints"
     code, said = examine()
     assert f"{work}/.unfinished-00000009-77: 2.5 MB: a checkpoint that a killed process" in said
@@ -335,7 +292,7 @@ def test_folders_go_when_mlflow_holds_what_is_in_them(
 
 
 def test_checkpoints_that_only_take_room_are_not_called_wrong(
-    config: Tracking, examine: Examine
+    config: Tracking, examine: Examine, saved: Saved
 ) -> None:
     tracker = tracking.start(config)
     folder = saved(tracker.folder / "checkpoints" / "step-00000005")
@@ -356,7 +313,7 @@ def test_checkpoints_that_only_take_room_are_not_called_wrong(
     ],
 )
 def test_a_checkpoint_that_mlflow_does_not_hold_stays(
-    config: Tracking, examine: Examine, how: str
+    config: Tracking, examine: Examine, saved: Saved, how: str
 ) -> None:
     tracker = tracking.start(config)
     kept = tracker.folder / "checkpoints"
@@ -375,12 +332,12 @@ def test_a_checkpoint_that_mlflow_does_not_hold_stays(
 
 @pytest.mark.slow
 def test_the_files_of_deleted_runs_and_checkpoints_are_removed(
-    config: Tracking, examine: Examine, gone: life.Life, tmp_path: Path
+    config: Tracking, examine: Examine, saved: Saved, settled: Settled, die: Die, tmp_path: Path
 ) -> None:
     tracker = tracking.start(config)
     tracker.checkpoint(saved(tmp_path / "c"), tracker.ranking(5, {"loss": 0.1}), best=True)
     saved(tracker.folder / "checkpoints" / "step-00000009")
-    run_id = die(settled(tracker), gone)
+    run_id = die(settled(tracker))
     store = tracker.store
     [model] = Models(store, run_id).checkpoints()
     store.client.delete_logged_model(model.model_id)  # killed before it removed the files
@@ -403,128 +360,3 @@ def test_journals_of_another_store_are_left_alone(config: Tracking, examine: Exa
     assert code == 0
     assert f"note: 1 run(s) with a journal here are not in sqlite:///{config.root}" in said
     assert Journal(journals, "0" * 32, readonly=True).undelivered() == 1
-
-
-# A folder that was moved --------------------------------------------------------------------------
-
-
-def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    return {
-        str(path): (path.stat().st_mtime_ns, path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-@pytest.mark.parametrize("how", [pytest.param("copied", marks=pytest.mark.slow), "moved"])
-def test_a_store_that_was_moved_or_copied_works_again_and_leaves_the_old_alone(
-    config: Tracking, examine: Examine, tmp_path: Path, gone: life.Life, how: str
-) -> None:
-    old = Path(config.root)
-    tracker = tracking.start(config)
-    tracker.text("hello", "config.yaml")
-    tracker.checkpoint(
-        saved(tmp_path / "c", "weights"), tracker.ranking(5, {"loss": 0.1}), best=True
-    )
-    tracker.finish("KILLED")
-    waiting = settled(tracking.start(config))
-    waiting.store.send_file = refuse  # type: ignore[method-assign]
-    waiting.text("late", "late.txt")
-    unsent = die(waiting, gone)
-    root = tmp_path / "project #2" / "mlruns"
-    root.parent.mkdir()
-    if how == "copied":
-        shutil.copytree(old, root)
-        before = listing(old)
-    else:
-        old.rename(root)
-    here = Tracking(root=str(root), system_metrics=False)
-
-    for use in (
-        lambda: tracking.start(here),
-        lambda: tracking.start(here, resume_run_id=tracker.run_id),
-        lambda: tracking.open_store(here).text(tracker.run_id, "config.yaml"),
-    ):
-        with pytest.raises(StoreError, match=f"still name {old}/artifacts. Rewrite them with: py"):
-            use()
-    unchanged = database(here)
-    code, said = examine(root=root)
-    assert (code, database(here) == unchanged) == (1, True)
-    assert f"artifact addresses still name {old}/artifacts: it was moved or copied" in said
-    assert examine("--apply", root=root)[0] == 0
-
-    store = tracking.open_store(here)
-    assert store.text(tracker.run_id, "config.yaml") == "hello"
-    assert store.text(unsent, "late.txt") == "late"
-    folder, _ = Models(store, tracker.run_id).fetch("best", tmp_path / "fetched")
-    assert (folder / "weights").read_text() == "weights"
-    resumed = tracking.start(here, resume_run_id=tracker.run_id)
-    resumed.checkpoint(
-        saved(tmp_path / "c", "later"), resumed.ranking(9, {"loss": 0.05}), best=True
-    )
-    assert resumed.finish("FINISHED") == 0
-    new = tracking.start(here)
-    new.text("new", "new.txt")
-    assert new.finish("FINISHED") == 0
-    assert (root / "artifacts" / new.run_id / "artifacts" / "new.txt").read_text() == "new"
-    assert [file.read_text() for file in (root / "artifacts").rglob("weights")] == ["later"]
-    if how == "copied":
-        assert listing(old) == before
-    else:
-        assert not old.exists()
-    assert examine(root=root) == (0, "nothing is wrong\n")
-
-
-def test_addresses_that_lie_elsewhere_on_purpose_are_left(
-    config: Tracking, examine: Examine, tmp_path: Path
-) -> None:
-    store = tracking.open_store(config)
-    for place in ("/not/mounted/artifacts", "s3://bucket/artifacts", str(tmp_path / "artifacts")):
-        experiment = store.client.create_experiment(place.replace("/", "-"), place)
-        store.client.create_run(experiment)
-    (tmp_path / "artifacts").mkdir()
-    assert examine()[0] == 0
-    # One database for two folders: the other's runs are not taken over.
-    other = Tracking(root=str(tmp_path / "b"), uri=locate(config).uri, system_metrics=False)
-    tracker = tracking.start(config)
-    tracker.text("a", "a.txt")
-    tracker.finish("FINISHED")
-    assert moved.find(locate(other)) == []
-
-
-def test_a_store_that_a_process_uses_by_its_other_path_is_not_rewritten(
-    config: Tracking, examine: Examine, tmp_path: Path
-) -> None:
-    tracker = tracking.start(config)
-    tracker.text("a", "a.txt")
-    settled(tracker)
-    root = Path(config.root).rename(tmp_path / "moved")
-    before = (root / DATABASE).read_bytes()
-    code, said = examine("--apply", root=root)
-    assert code == 1
-    assert f"not done: run {tracker.run_id} is being trained: wait until it has ended" in said
-    assert (root / DATABASE).read_bytes() == before
-    root.rename(config.root)
-    tracker.finish("FINISHED")
-
-
-def test_delivery_goes_on_where_an_upload_failed_and_leaves_no_pending_model(
-    config: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tracker = settled(tracking.start(config))
-    client, tries = tracker.store.client, []
-    send = client.log_model_artifacts
-
-    def full(model_id: str, folder: str) -> None:
-        tries.append(model_id)
-        if len(tries) < 3:
-            raise OSError(28, "No space left on device")
-        send(model_id, folder)
-
-    monkeypatch.setattr(client, "log_model_artifacts", full)
-    monkeypatch.setattr("pipeline.tracking.tracker.PATIENCE", 30.0)
-    tracker.checkpoint(saved(tmp_path / "c"), tracker.ranking(5, {"loss": 0.1}), best=True)
-    assert tracker.finish("FINISHED") == 0
-    models = client.search_logged_models([tracker.store.recorded(tracker.run_id).experiment_id])
-    assert [model.model_id for model in models] == [tries[2]]
-    assert isinstance(tracker._delivery, Delivery)

@@ -19,6 +19,10 @@ def points(journal: Journal) -> list[tuple[str, int, float]]:
     ]
 
 
+def steps(journal: Journal) -> list[int]:
+    return [record["step"] for record, _ in journal.tail()]
+
+
 def test_points_are_on_disk_before_anything_is_sent(tmp_path: Path) -> None:
     Journal(tmp_path, "run").log({"loss": 0.1 + 0.2}, 7)
     assert points(Journal(tmp_path, "run")) == [("loss", 7, 0.30000000000000004)]
@@ -51,6 +55,41 @@ def test_a_spoilt_line_in_the_middle_loses_only_itself(tmp_path: Path) -> None:
     assert points(Journal(tmp_path, "run")) == [("loss", 0, 0.0), ("loss", 2, 2.0)]
 
 
+def test_a_signal_in_the_middle_of_a_write_neither_loses_nor_repeats_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, "run")
+    journal.log({"loss": 1.0}, 1)
+    write = os.write
+
+    def interrupted(file: int, data: bytes) -> int:
+        write(file, data)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as signals:
+        signals.setattr(os, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.log({"loss": 2.0}, 2)
+    journal.log({"loss": 3.0}, 3)
+    assert steps(journal) == steps(Journal(tmp_path, "run")) == [1, 2, 3]
+    journal.mark(journal.pending()[-1][1])
+    assert journal.complete
+    assert Journal(tmp_path, "run").complete
+
+
+def test_who_only_looks_leaves_a_line_that_is_being_written_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "run")
+    journal.log({"loss": 1.0}, 1)
+    with open(journal.path, "ab") as file:
+        file.write(b'{"metrics":{"loss":2.0},"st')
+    size = journal.path.stat().st_size
+    assert steps(Journal(tmp_path, "run", readonly=True)) == [1]
+    assert journal.path.stat().st_size == size
+    with pytest.raises(FileNotFoundError):
+        Journal(tmp_path, "other", readonly=True)
+    assert not (tmp_path / "other.jsonl").exists()
+
+
 def test_what_was_delivered_is_not_pending_after_reopening(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "run")
     for step in range(5):
@@ -59,9 +98,23 @@ def test_what_was_delivered_is_not_pending_after_reopening(tmp_path: Path) -> No
     assert [record["step"] for record, _ in batch] == [0, 1]
     journal.mark(batch[-1][1])
     reopened = Journal(tmp_path, "run")
-    assert [record["step"] for record, _ in reopened.tail()] == [2, 3, 4]
+    assert steps(reopened) == [2, 3, 4]
     assert reopened.undelivered() == 6
     assert not reopened.complete
+
+
+def test_a_mark_beyond_what_the_disk_kept_does_not_hide_what_is_written_there(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path, "run")
+    for step in range(4):
+        journal.log({"loss": 1.0}, step)
+    journal.mark(journal.pending()[-1][1])
+    os.truncate(journal.path, journal.path.stat().st_size // 2)  # the machine lost its power
+    resumed = Journal(tmp_path, "run")
+    for step in (10, 11, 12):
+        resumed.log({"loss": 1.0}, step)
+    assert steps(Journal(tmp_path, "run")) == [10, 11, 12]  # killed before any was delivered
 
 
 def test_records_of_other_kinds_come_alone_and_in_order(tmp_path: Path) -> None:
@@ -114,7 +167,7 @@ def test_a_full_disk_delays_points_and_loses_none(
     for step in range(10):
         journal.log({"loss": float(step)}, step)
     assert journal.path.read_bytes().count(b"\n") == 2
-    assert [step for _, step, _ in points(journal)] == list(range(10))
+    assert steps(journal) == list(range(10))
     full["left"] = 1 << 20
     journal.log({"loss": 10.0}, 10)
-    assert [step for _, step, _ in points(Journal(tmp_path, "run"))] == list(range(11))
+    assert steps(Journal(tmp_path, "run")) == list(range(11))

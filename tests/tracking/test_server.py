@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_server_that_dies_and_returns_has_every_point_once(
-    config: Tracking, tmp_path: Path
+    config: Tracking, saved: Any, stored: Any, tmp_path: Path
 ) -> None:
     server = Server(config)
     server.start()
@@ -32,16 +33,12 @@ def test_a_server_that_dies_and_returns_has_every_point_once(
             tracker.log({"loss": step / 3}, step)
             if step == 3_000:
                 server.kill()
-                (tmp_path / "c").mkdir()
-                (tmp_path / "c" / "weights").write_text("w")
-                tracker.checkpoint(
-                    tmp_path / "c", tracker.ranking(step, {"val/loss": 0.5}), best=True
-                )
+                ranking = tracker.ranking(step, {"val/loss": 0.5})
+                tracker.checkpoint(saved(tmp_path / "c"), ranking, best=True)
         server.start()
         assert tracker.finish("FINISHED") == 0
         store = tracking.open_store(away)
-        history = store.history(tracker.run_id, "loss")
-        assert [(p.step, p.value) for p in history] == [(s, s / 3) for s in range(6_000)]
+        assert stored(store, tracker.run_id) == [(s, s / 3) for s in range(6_000)]
         assert store.recorded(tracker.run_id).status == "FINISHED"
         folder, step = Models(store, tracker.run_id).fetch("best", tmp_path / "fetched")
         assert (step, (folder / "weights").read_text()) == (3_000, "w")
@@ -56,8 +53,7 @@ def test_a_server_that_dies_and_returns_has_every_point_once(
         assert [p.step for p in history] == list(range(6_010))
 
         models = Models(store, tracker.run_id)
-        (tmp_path / "c" / "weights").write_text("newer")
-        models.publish(tmp_path / "c", 6_009, frozenset({"best", "last"}), [])
+        models.publish(saved(tmp_path / "c", "newer"), 6_009, frozenset({"best", "last"}), [])
         assert store.recorded(tracker.run_id).artifact_uri.startswith("mlflow-artifacts:")
         kept = (Path(config.root) / "artifacts").rglob("weights")
         assert [file.read_text() for file in kept] == ["newer"]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,12 @@ from pipeline.config import Tracking
 from pipeline.errors import StoreError
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.journal import Journal
-from pipeline.tracking.models import Models
 from pipeline.tracking.off import NullTracker
-from pipeline.tracking.store import Store
 from pipeline.tracking.tracker import Tracker
 
 Begin = Callable[..., Tracker]
-
-
-def steps(store: Store, run_id: str, key: str) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in store.history(run_id, key)]
-
-
-def saved(folder: Path, content: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "weights").write_text(content)
-    return folder
+Outage = Callable[..., AbstractContextManager[None]]
+Stored = Callable[..., list[tuple[int, float]]]
 
 
 def test_a_finished_run_holds_what_was_logged(begin: Begin, tmp_path: Path) -> None:
@@ -62,13 +53,15 @@ def test_a_finished_run_holds_what_was_logged(begin: Begin, tmp_path: Path) -> N
     assert not list(store.location.journals.glob("*.alive"))
 
 
-def test_ten_thousand_points_arrive_once_and_each_costs_little(begin: Begin) -> None:
+def test_ten_thousand_points_arrive_once_and_each_costs_little(
+    begin: Begin, stored: Stored
+) -> None:
     tracker = begin()
     for step in range(1000):
         tracker.log({f"m{i}": step / 7 for i in range(10)}, step)
     assert tracker.finish("FINISHED") == 0
     for key in ("m0", "m9"):
-        assert steps(tracker.store, tracker.run_id, key) == [(s, s / 7) for s in range(1000)]
+        assert stored(tracker.store, tracker.run_id, key) == [(s, s / 7) for s in range(1000)]
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
@@ -87,7 +80,7 @@ def test_a_status_that_mlflow_does_not_know_is_refused(begin: Begin) -> None:
 
 
 def test_answers_that_get_lost_do_not_duplicate_points(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch
+    begin: Begin, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracker = begin()
     send, calls = tracker.store.send_points, []
@@ -103,11 +96,13 @@ def test_answers_that_get_lost_do_not_duplicate_points(
         tracker.log({"loss": float(step), "bad": math.nan}, step)
     assert tracker.finish("FINISHED") == 0
     assert len(calls) >= 3
-    assert steps(tracker.store, tracker.run_id, "loss") == [(s, float(s)) for s in range(200)]
+    assert stored(tracker.store, tracker.run_id, "loss") == [(s, float(s)) for s in range(200)]
     assert len(tracker.store.history(tracker.run_id, "bad")) == 200
 
 
-def test_a_crash_between_sending_and_noting_it_duplicates_nothing(begin: Begin) -> None:
+def test_a_crash_between_sending_and_noting_it_duplicates_nothing(
+    begin: Begin, stored: Stored
+) -> None:
     tracker = begin(params={"seed": 0})
     for step in range(50):
         tracker.log({"loss": float(step)}, step)
@@ -118,21 +113,16 @@ def test_a_crash_between_sending_and_noting_it_duplicates_nothing(begin: Begin) 
     for step in range(30, 60):
         resumed.log({"loss": float(step)}, step)
     assert resumed.finish("FINISHED") == 0
-    assert steps(resumed.store, tracker.run_id, "loss") == [(s, float(s)) for s in range(60)]
+    assert stored(resumed.store, tracker.run_id, "loss") == [(s, float(s)) for s in range(60)]
     assert resumed.store.recorded(tracker.run_id).status == "FINISHED"
 
 
 def test_what_could_not_be_delivered_stays_and_is_delivered_on_resume(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch
+    begin: Begin, outage: Outage, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.tracking.tracker.PATIENCE", 0.1)
     tracker = begin()
-
-    def refuse(*_: Any) -> None:
-        raise ConnectionError("server is gone")
-
-    with monkeypatch.context() as outage:
-        outage.setattr(Store, "send_points", refuse)
+    with outage("server is gone"):
         for step in range(20):
             tracker.log({"loss": float(step)}, step)
         assert tracker.finish("FAILED", "boom") == 22  # points, traceback, status
@@ -140,7 +130,7 @@ def test_what_could_not_be_delivered_stays_and_is_delivered_on_resume(
         assert tracker.store.recorded(tracker.run_id).status == "RUNNING"
     journal = Journal(tracker.store.location.journals, tracker.run_id)
     Delivery(tracker.store, tracker.run_id, journal).drain()
-    assert steps(tracker.store, tracker.run_id, "loss") == [(s, float(s)) for s in range(20)]
+    assert stored(tracker.store, tracker.run_id, "loss") == [(s, float(s)) for s in range(20)]
     assert tracker.store.recorded(tracker.run_id).status == "FAILED"
     assert tracker.store.text(tracker.run_id, "traceback.txt") == "boom"
 
@@ -222,140 +212,8 @@ def test_a_second_writer_where_locks_do_not_work_does_not_hang_the_end(
     assert "was changed by another process" in tracker.problems[-1]
 
 
-def test_checkpoints_end_as_exactly_the_best_and_the_last(begin: Begin, tmp_path: Path) -> None:
-    tracker = begin()
-    tracker.dataset("digits", "d" * 64, {}, "validation")
-    for step, accuracy, best in ((1, 0.1, True), (2, 0.3, True), (3, 0.2, False), (4, 0.25, False)):
-        tracker.log({"val/accuracy": accuracy}, step)
-        folder = saved(tmp_path / "checkpoint", f"weights of {step}")
-        tracker.checkpoint(folder, tracker.ranking(step, {"val/accuracy": accuracy}), best)
-        (folder / "weights").unlink()  # the caller may
-    assert tracker.finish("FINISHED") == 0
-    models = Models(tracker.store, tracker.run_id)
-    found = [(c.step, sorted(c.roles), c.metrics) for c in models.checkpoints()]
-    assert found == [
-        (2, ["best"], {"val/accuracy": 0.3}),
-        (4, ["last"], {"val/accuracy": 0.25}),
-    ]
-    folder, step = models.fetch("best", tmp_path / "fetched")
-    assert (step, (folder / "weights").read_text()) == (2, "weights of 2")
-    left = list((tracker.store.location.root / "artifacts").rglob("weights"))
-    assert len(left) == 2
-    history = steps(tracker.store, tracker.run_id, "val/accuracy")
-    assert history == [(1, 0.1), (2, 0.3), (3, 0.2), (4, 0.25)]
-
-
-def test_a_checkpoint_that_is_published_later_repeats_no_point(
-    begin: Begin, tmp_path: Path
-) -> None:
-    """Training has logged on while it was written; MLflow keeps a point of one time once."""
-    tracker = begin()
-    tracker.log({"val/loss": 0.5}, 1)
-    ranking = tracker.ranking(1, {"val/loss": 0.5})
-    tracker.log({"val/loss": 0.4}, 2)
-    tracker.checkpoint(saved(tmp_path / "c", "w"), ranking, best=True)
-    tracker.log({"val/loss": 0.3}, 3)
-    assert tracker.finish("FINISHED") == 0
-    assert steps(tracker.store, tracker.run_id, "val/loss") == [(1, 0.5), (2, 0.4), (3, 0.3)]
-    (found,) = Models(tracker.store, tracker.run_id).checkpoints()
-    assert found.metrics == {"val/loss": 0.5}
-
-
-def test_checkpoints_that_are_superseded_before_they_are_sent_are_not_sent(
-    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tracker = begin()
-    sent: list[int] = []
-    publish = Models.publish
-
-    def noted(self: Models, folder: Path, step: int, *rest: Any) -> str:
-        sent.append(step)
-        return publish(self, folder, step, *rest)
-
-    def gone(*_: Any) -> None:
-        raise ConnectionError("server is gone")
-
-    monkeypatch.setattr(Models, "publish", noted)
-    with monkeypatch.context() as outage:
-        outage.setattr(Store, "send_points", gone)
-        for step in range(1, 7):
-            folder = saved(tmp_path / "checkpoint", str(step))
-            tracker.checkpoint(
-                folder, tracker.ranking(step, {"val/accuracy": -abs(step - 3.0)}), best=step <= 3
-            )
-    assert tracker.finish("FINISHED") == 0
-    assert sent == [3, 6]
-    found = Models(tracker.store, tracker.run_id).checkpoints()
-    assert [(c.step, sorted(c.roles)) for c in found] == [(3, ["best"]), (6, ["last"])]
-
-
-def test_one_checkpoint_is_best_and_last(begin: Begin, tmp_path: Path) -> None:
-    tracker = begin()
-    tracker.checkpoint(saved(tmp_path / "c", "w"), tracker.ranking(5, {"val/loss": 0.1}), best=True)
-    tracker.finish("FINISHED")
-    models = Models(tracker.store, tracker.run_id)
-    assert [(c.step, sorted(c.roles)) for c in models.checkpoints()] == [(5, ["best", "last"])]
-
-
-def test_an_interrupted_upload_is_swept_and_sent_again_on_resume(
-    begin: Begin, tmp_path: Path
-) -> None:
-    tracker = begin()
-    tracker.checkpoint(saved(tmp_path / "c", "w"), tracker.ranking(5, {"val/loss": 0.1}), best=True)
-    tracker.finish("KILLED")
-    store, run_id = tracker.store, tracker.run_id
-    experiment = store.recorded(run_id).experiment_id
-    store.client.create_logged_model(
-        experiment, "checkpoint-9", run_id, {}, {"step": "9"}, "checkpoint"
-    )
-    resumed = begin(run_id)
-    resumed.checkpoint(
-        saved(tmp_path / "c2", "w"), resumed.ranking(5, {"val/loss": 0.1}), best=True
-    )  # repeated
-    resumed.finish("FINISHED")
-    found = store.client.search_logged_models([experiment], f"source_run_id='{run_id}'")
-    assert [(model.name, str(model.status)) for model in found] == [("checkpoint-5", "READY")]
-    assert steps(store, run_id, "val/loss") == [(5, 0.1)]
-
-
-def test_publishing_deletes_the_checkpoints_that_have_lost_their_roles(
-    begin: Begin, tmp_path: Path
-) -> None:
-    tracker = begin()
-    models = Models(tracker.store, tracker.run_id)
-    roles = [("best", "last"), ("best", "last"), ("last",), ("last",)]
-    left = []
-    for step, given in enumerate(roles, start=1):  # each is sent: nothing is coalesced here
-        models.publish(saved(tmp_path / "c", f"weights of {step}"), step, frozenset(given), [])
-        left.append([(c.step, "+".join(sorted(c.roles))) for c in models.checkpoints()])
-    assert left == [
-        [(1, "best+last")],
-        [(2, "best+last")],
-        [(2, "best"), (3, "last")],
-        [(2, "best"), (4, "last")],
-    ]
-    files = (tracker.store.location.root / "artifacts").rglob("weights")
-    assert sorted(file.read_text() for file in files) == ["weights of 2", "weights of 4"]
-
-
-def test_a_checkpoint_that_arrived_is_not_uploaded_again(begin: Begin, tmp_path: Path) -> None:
-    tracker = begin()
-    models = Models(tracker.store, tracker.run_id)
-    folder = saved(tmp_path / "c", "w")
-    first = models.publish(folder, 5, frozenset({"last"}), [])
-    assert models.publish(folder, 5, frozenset({"best"}), []) == first
-    assert [(c.step, sorted(c.roles)) for c in models.checkpoints()] == [(5, ["best", "last"])]
-
-
-def test_no_checkpoint_of_a_role_is_told(begin: Begin, tmp_path: Path) -> None:
-    tracker = begin()
-    tracker.finish("FINISHED")
-    with pytest.raises(StoreError, match="has no best checkpoint"):
-        Models(tracker.store, tracker.run_id).fetch("best", tmp_path)
-
-
 def test_a_short_run_has_a_system_sample_and_a_resumed_one_goes_on_counting(
-    begin: Begin, config: Tracking
+    begin: Begin, config: Tracking, stored: Stored
 ) -> None:
     config.system_metrics = True
     tracker = begin()
@@ -363,7 +221,7 @@ def test_a_short_run_has_a_system_sample_and_a_resumed_one_goes_on_counting(
     resumed = begin(tracker.run_id)
     resumed.finish("FINISHED")
     key = "system/cpu_utilization_percentage"
-    assert [step for step, _ in steps(tracker.store, tracker.run_id, key)] == [0, 1]
+    assert [step for step, _ in stored(tracker.store, tracker.run_id, key)] == [0, 1]
 
 
 def test_the_environment_of_mlflow_does_not_confuse_it(

@@ -34,6 +34,7 @@ class Recorder:
     def __init__(self) -> None:
         self.points: list[tuple[int, str, float]] = []
         self.saved: list[tuple[int, bool]] = []
+        self.due: list[int] = []
         self.metrics: dict[int, Any] = {}
         self.progress: dict[str, Any] = {}
         self.order: list[str] = []
@@ -43,9 +44,10 @@ class Recorder:
         deterministic = {k: v for k, v in metrics.items() if not k.startswith("speed/")}
         self.points += [(step, k, v) for k, v in sorted(deterministic.items())]
 
-    def save(self, step: int, metrics, progress, best: bool) -> None:
+    def save(self, step: int, metrics, progress, best: bool, due: bool) -> None:
         self.order.append("save")
         self.saved.append((step, best))
+        self.due += [step] if due else []
         self.metrics[step] = metrics
         self.progress = json.loads(json.dumps(progress))  # as a manifest keeps it
 
@@ -108,6 +110,7 @@ def test_steps_per_call_bounds_every_call() -> None:
 def test_best_is_saved_when_it_improves_and_periods_are_kept() -> None:
     _, _, recorder = _run(_plan(), scores=[0.5, 0.4, 0.6])
     assert recorder.saved == [(20, True), (30, False), (60, True)]
+    assert recorder.due == [60]
     best = [(step, v) for step, key, v in recorder.points if key == "best/val/accuracy"]
     assert best == [(20, 0.5), (60, 0.6)]
 

@@ -85,8 +85,8 @@ def test_training_on_does_not_change_what_was_taken(make_trainer, tmp_path: Path
         np.testing.assert_array_equal(taken[path], variable, err_msg=path)
 
 
-def test_what_is_no_variable_is_saved_while_training_waits(tmp_path: Path) -> None:
-    """A table cannot be copied beside, so ``take`` says no and ``write`` takes the original."""
+def test_what_is_no_variable_is_saved_from_the_original(tmp_path: Path) -> None:
+    """A table cannot be copied beside, so there is no snapshot."""
     import tensorflow as tf
 
     from pipeline.training.checkpoints import Checkpoints
@@ -100,8 +100,8 @@ def test_what_is_no_variable_is_saved_while_training_waits(tmp_path: Path) -> No
     counts = Counts()
     checkpoints = Checkpoints(tmp_path, {"counts": counts})
     counts.table.insert("a", 1)
-    assert checkpoints.take() is False
-    folder = checkpoints.write(1, {}, {})
+    assert checkpoints.snapshot() is None
+    folder = checkpoints.save(1, {}, {})
     counts.table.insert("a", 2)
     checkpoints.restore(folder)
     assert counts.table.lookup("a").numpy() == 1
