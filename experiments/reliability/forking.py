@@ -103,7 +103,9 @@ class Runner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=30)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
 
     def start(
         self,

@@ -19,7 +19,7 @@ from serving import Server
 
 from pipeline import doctor, tracking
 from pipeline.config import Tracking
-from pipeline.tracking.location import DATABASE
+from pipeline.tracking.location import DATABASE, locate
 
 HOUR = 3_600  # steps
 FOR_AN_HOUR, FOR_GOOD = "server away for an hour", "server away until the run has ended"
@@ -55,22 +55,22 @@ class Outages:
         try:
             self._server.start()
             process = self._train()
-            whole, speed = killing.run_id(process), self._steps_per_second(process, 0, 3 * HOUR)
+            whole = killing.run_id(process)
             killing.finish(process)
             progress.advance(bar)
             for name, row in self.rows.items():
-                self._with_outage(name, row, whole, speed)
+                self._with_outage(name, row, whole)
                 progress.advance(bar)
         finally:
             self._server.kill()
 
-    def _with_outage(self, name: str, row: Row, whole: str, speed: float) -> None:
+    def _with_outage(self, name: str, row: Row, whole: str) -> None:
         process = self._train()
         run_id = killing.run_id(process)
-        self._wait_for(process, run_id, HOUR)
+        before = self._steps_per_second(process, run_id, HOUR // 2, HOUR)
         self._server.kill()
         begun = time.monotonic()
-        while_away = self._steps_per_second(process, HOUR, 2 * HOUR, run_id)
+        while_away = self._steps_per_second(process, run_id, HOUR, 2 * HOUR)
         if name == FOR_GOOD:
             process.forked.wait(killing.LONGEST)
         self._server.start()
@@ -84,7 +84,7 @@ class Outages:
         row.count(compare(store, whole, run_id))
         row.cycles += 1
         row.failed += store.recorded(run_id).status != "FINISHED"
-        row.remark = f"{away:.0f} s away; {while_away / speed:.0%} of the speed meanwhile"
+        row.remark = f"{away:.0f} s away; {while_away / before:.0%} of the speed before"
 
     def _train(self) -> killing.Process:
         root = Path(self.tracking.root)
@@ -94,10 +94,9 @@ class Outages:
         )
 
     def _steps_per_second(
-        self, process: killing.Process, first: int, last: int, run_id: str | None = None
+        self, process: killing.Process, run_id: str, first: int, last: int
     ) -> float:
-        run_id = run_id or killing.run_id(process)
-        self._wait_for(process, run_id, first + 1)
+        self._wait_for(process, run_id, first)
         at, begun = self._step(run_id), time.monotonic()
         self._wait_for(process, run_id, last)
         return (self._step(run_id) - at) / (time.monotonic() - begun)
@@ -110,7 +109,7 @@ class Outages:
 
     def _step(self, run_id: str) -> int:
         """The last step of which the run has a point, as its journal says."""
-        (journal,) = Path(self.tracking.root).rglob(f"{run_id}.jsonl")
+        journal = locate(self.tracking).journals / f"{run_id}.jsonl"
         with open(journal, "rb") as file:
             file.seek(max(0, journal.stat().st_size - 20_000))
             steps = re.findall(rb'"train/loss":[^}]*\},"step":(\d+)', file.read())
