@@ -12,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.analysis.verdict import Verdict, compare
 from pipeline.composing import Composer
 from pipeline.composition_errors import explained
-from pipeline.config import Train
 from pipeline.console import complain
 from pipeline.errors import ConfigError, StoreError
 from pipeline.resuming import read_config
@@ -51,10 +50,7 @@ def config_again(
     """
     from pipeline.tracking.changes import Change
 
-    # The defaults come first: a record may be older than a key.
-    defaults = OmegaConf.to_container(OmegaConf.structured(Train))
-    recorded = OmegaConf.merge(OmegaConf.create(defaults), read_config(store, run.run_id))
-    assert isinstance(recorded, DictConfig)
+    recorded = read_config(store, run.run_id)
     changes: list[Change] = []
     with explained(Composer("train"), words):
         for key, value in _values(words).items():

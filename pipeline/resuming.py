@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import preflight
+from pipeline.config import Train
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,13 +26,16 @@ EXTENDING = ("trainer.duration=", "trainer.early_stopping.")  # what makes a fin
 
 
 def read_config(store: Store, run_id: str) -> DictConfig:
-    """The composed config of a run, as it was trained."""
+    """The composed config of a run, as it was trained. Keys that are newer have their defaults."""
     from pipeline.tracking.artifacts import recorded_text
 
     recorded = OmegaConf.create(recorded_text(store, run_id, CONFIG_FILE))
     if not isinstance(recorded, DictConfig):
         raise ConfigError(f"run {run_id}: its {CONFIG_FILE} does not hold a config")
-    return recorded
+    defaults = OmegaConf.to_container(OmegaConf.structured(Train))
+    complete = OmegaConf.merge(OmegaConf.create(defaults), recorded)
+    assert isinstance(complete, DictConfig)
+    return complete
 
 
 def recorded_config(

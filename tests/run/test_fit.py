@@ -163,6 +163,19 @@ def test_evaluate_repeats_the_recorded_numbers_exactly(result, root: Path) -> No
     assert found.metrics["train/accuracy"] > 0.5
 
 
+def test_a_record_that_is_older_than_a_key_has_its_default(
+    result, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.resuming import read_config
+    from pipeline.tracking import artifacts
+
+    text = artifacts.recorded_text(store, result.run_id, "config.yaml")
+    older = "".join(line for line in text.splitlines(True) if "checkpoint_seconds" not in line)
+    assert older != text
+    monkeypatch.setattr(artifacts, "recorded_text", lambda *_: older)
+    assert read_config(store, result.run_id).trainer.checkpoint_seconds == 1.0
+
+
 def test_finished_run_is_not_run_again(result, fit) -> None:
     from pipeline.errors import ConfigError
 
