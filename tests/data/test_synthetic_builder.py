@@ -19,8 +19,11 @@ def _config(folder: Path, **options: Any) -> Dataset:
     return Dataset(name="synthetic", data_dir=str(folder), options={**OPTIONS, **options})
 
 
-def test_there_are_as_many_as_asked_for_and_an_eighth_to_evaluate(tmp_path: Path) -> None:
+def test_there_are_as_many_as_asked_for_and_an_eighth_to_evaluate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     found = source.load(_config(tmp_path))
+    assert caplog.messages == []
     assert found.sizes == {"train": 48, "validation": 6, "test": 6}
     assert (found.shape, found.dtype, found.classes) == ((4, 5, 2), "uint8", 3)
     assert np.bincount(found.split("train").labels).tolist() == [16, 16, 16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -47,7 +48,13 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
         name = f"{'x'.join(map(str, shape))}-classes{classes}-examples{examples}-seed{seed}"
         if options.get("config") in (None, name):  # each has a folder of its own
             options["config"] = tfds.core.BuilderConfig(name=name)
-        super().__init__(**options)
+        log = logging.getLogger("absl")
+        level = log.level
+        log.setLevel(logging.ERROR)  # TFDS warns of every config that no list names
+        try:
+            super().__init__(**options)
+        finally:
+            log.setLevel(level)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
