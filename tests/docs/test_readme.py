@@ -56,6 +56,7 @@ STABLE_KEYS = [
     "trainer.duration",
     "trainer.evaluate_every",
     "trainer.checkpoint_every",
+    "trainer.checkpoint_seconds",
     "trainer.log_every",
     "trainer.steps_per_call",
     "trainer.compile",

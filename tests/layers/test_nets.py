@@ -20,7 +20,9 @@ TOKENS = tf.TensorSpec([None, 8], tf.int32)
 # Config -> what it takes and gives.
 MODELS: dict[str, tuple[tf.TensorSpec, list[int | None]]] = {
     "mlp": (IMAGE, [None, CLASSES]),
+    "mlp_deep": (IMAGE, [None, CLASSES]),
     "cnn": (IMAGE, [None, CLASSES]),
+    "cnn_strided": (IMAGE, [None, CLASSES]),
     "gru": (IMAGE, [None, CLASSES]),
     "local": (IMAGE, [None, CLASSES]),
     "resnet_small": (IMAGE, [None, CLASSES]),
