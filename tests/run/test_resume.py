@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import re
@@ -315,3 +316,20 @@ def test_killed_run_ends_bit_for_bit_as_the_uninterrupted_one(
 def test_killed_at_every_kind_of_moment(runner, fit, store, root: Path) -> None:
     """One configuration: experiments/reliability does it with all of them."""
     _killed_ends_as(runner, fit, store, root, "dense", (*killing.MOMENTS,))
+
+
+@pytest.mark.exhaustive
+def test_killed_at_twenty_random_moments(runner, fit, store, root: Path) -> None:
+    """In a step, an evaluation, a save, a start …: where, only the clock decides."""
+    random_numbers = random.Random(20)
+    configurations = itertools.cycle(["dense", "accumulation, moving average", "2 replicas"])
+    expected: dict[str, str] = {}
+    kills = 0
+    while kills < 20:
+        name = next(configurations)
+        overrides = (*killing.CONFIGURATIONS[name], *killing.BASE)
+        expected[name] = expected.get(name) or fit(*overrides).run_id
+        moments = [killing.ANY_TIME] * min(5, 20 - kills)
+        killed = killing.kill_until_finished(runner, root, overrides, moments, random_numbers)
+        assert compare(store, expected[name], killed.run_id) == Difference(), name
+        kills += len(killed.kills)
