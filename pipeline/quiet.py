@@ -21,7 +21,7 @@ def load_tensorflow() -> None:
         os.dup2(held.fileno(), 2)
         try:
             import tensorflow as tf
-        except BaseException:
+        except Exception:  # not a signal's: then its remarks are as idle as ever
             held.seek(0)
             os.write(kept, held.read())
             raise

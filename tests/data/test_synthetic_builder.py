@@ -56,6 +56,7 @@ def test_classes_can_be_told_apart_and_splits_differ(tmp_path: Path) -> None:
         ({"shape": [4, 0]}, "synthetic: shape=[4, 0]; expected whole numbers above 0"),
         ({"shape": []}, "synthetic: shape=[]; expected whole numbers above 0"),
         ({"examples": 1.5}, "synthetic: examples=1.5; expected whole numbers above 0"),
+        ({"seed": -1}, "synthetic: seed=-1; expected a whole number, 0 to 4294967295"),
         ({"clases": 3}, "dataset.options.clases: synthetic takes no such option. Did you mean"),
     ],
 )

@@ -40,7 +40,7 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
         seed: int = 0,
         **options: Any,
     ) -> None:
-        _check(shape, classes, examples)
+        _check(shape, classes, examples, seed)
         self.shape = tuple(shape)
         self.classes = classes
         self.examples = examples
@@ -87,15 +87,11 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
             yield index, {"image": np.clip(image, 0, 255).astype(np.uint8), "label": label}
 
 
-def _check(shape: Sequence[int], classes: int, examples: int) -> None:
-    wrong = [
-        f"{name}={value}"
-        for name, value in (("shape", list(shape)), ("classes", classes), ("examples", examples))
-        if not all(
-            isinstance(n, int) and n > 0 for n in (value if isinstance(value, list) else [value])
-        )
-    ]
-    if wrong or not len(shape):
-        raise ValueError(
-            f"synthetic: {', '.join(wrong) or 'shape=[]'}; expected whole numbers above 0"
-        )
+def _check(shape: Sequence[int], classes: int, examples: int, seed: int) -> None:
+    given = {"shape": list(shape), "classes": [classes], "examples": [examples]}
+    for name, numbers in given.items():
+        if not numbers or not all(isinstance(n, int) and n > 0 for n in numbers):
+            value = numbers if name == "shape" else numbers[0]
+            raise ValueError(f"synthetic: {name}={value}; expected whole numbers above 0")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"synthetic: seed={seed}; expected a whole number, 0 to {2**32 - 1}")
