@@ -25,8 +25,9 @@ from pipeline.errors import ConfigError
 from pipeline.strategy import make_strategy
 from pipeline.training.average import WeightAverage
 from pipeline.training.compilation import choose
-from pipeline.training.loop import Plan
+from pipeline.training.evaluation import Validation
 from pipeline.training.optimizers import Optimizer
+from pipeline.training.plan import Plan
 from pipeline.training.task import Task
 from pipeline.training.trainer import Trainer
 
@@ -78,8 +79,7 @@ class Assembly:
 
     def checkpointed(self) -> dict[str, Any]:
         """What a checkpoint holds, by name."""
-        objects = {"step": self.trainer.step, "model": self.model, "optimizer": self.optimizer}
-        return objects | ({"average": self.average} if self.average else {})
+        return self.trainer.objects
 
 
 def assemble(config: DictConfig) -> Assembly:
@@ -107,6 +107,7 @@ def assemble(config: DictConfig) -> Assembly:
 
     split = source.split("train")
     feed = ResidentFeed(strategy, "train", split.inputs, split.labels, trainer_config.batch_size)
+    validation = _evaluation_feed(config, strategy, source, "validation")
     plan = make_plan(config, feed.steps_per_epoch)
     with strategy.scope():
         inputs = tf.TensorSpec(feed.element_spec.shape, tf.float32)
@@ -137,6 +138,7 @@ def assemble(config: DictConfig) -> Assembly:
             on_gpu=bool(tf.config.list_physical_devices("GPU")),
         ),
         steps_per_call=plan.steps_per_call,
+        validation=_validation(plan, task, validation),
     )
     return Assembly(
         config,
@@ -150,7 +152,7 @@ def assemble(config: DictConfig) -> Assembly:
         trainer,
         plan,
         preprocess,
-        feeds={},
+        feeds={"validation": validation},
     )
 
 
@@ -176,7 +178,17 @@ def make_plan(config: DictConfig, steps_per_epoch: int) -> Plan:
         min_delta=stopping.min_delta,
         steps_per_call=trainer.steps_per_call,
         stop_within=trainer.stop_within,
+        checkpoint_seconds=trainer.checkpoint_seconds,
     )
+
+
+def _validation(plan: Plan, task: Task, feed: ResidentFeed) -> Validation:
+    """Where every state is to be saved, or the best is not the best in validation, each evaluation
+    ends a call."""
+    prefix, _, name = plan.metric.rpartition("/")
+    by_it = prefix == "val" and name in task.metrics and plan.checkpoint_seconds > 0
+    objective = name if by_it else None
+    return Validation(feed, plan.evaluate_every, objective, plan.maximise, plan.min_delta)
 
 
 def check_batch(batch: int, replicas: int, accumulate: int) -> None:

@@ -18,7 +18,7 @@ from pipeline.strategy import device_names
 from pipeline.tracking.surroundings import here
 from pipeline.tracking.tracker import AnyTracker, Tracker
 from pipeline.training.checkpoints import cause, weights_digest
-from pipeline.training.loop import Progress
+from pipeline.training.progress import Progress
 from pipeline.training.servable import servable
 from pipeline.training.warm_start import Loaded
 
@@ -42,10 +42,17 @@ class Recorder:
             self.tracker.log(metrics, step)
 
     def save(
-        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool, due: bool
+        self,
+        step: int,
+        metrics: dict[str, float],
+        progress: dict[str, Any],
+        *,
+        best: bool,
+        due: bool = False,
+        kept: bool = False,
     ) -> None:
         """Write a checkpoint and publish it."""
-        self.checkpoints.save(step, metrics, progress, best, due)
+        self.checkpoints.save(step, metrics, progress, best=best, due=due, kept=kept)
 
     def show(self, step: int, metrics: dict[str, float]) -> None:
         """Tell a person how it goes."""

@@ -24,7 +24,8 @@ from pipeline.errors import StoreError
 from pipeline.strategy import device_names
 from pipeline.tracking.tracker import AnyTracker, Tracker
 from pipeline.training.checkpoints import Checkpoints, Manifest, read_manifest
-from pipeline.training.loop import Progress
+from pipeline.training.kept import KeptState
+from pipeline.training.progress import Progress
 from pipeline.training.snapshot import Snapshot
 
 
@@ -79,7 +80,14 @@ class RunCheckpoints:
         self._publish(folder, self.tracker.ranking(0, {}), progress, best=False)
 
     def save(
-        self, step: int, metrics: dict[str, float], progress: dict[str, Any], best: bool, due: bool
+        self,
+        step: int,
+        metrics: dict[str, float],
+        progress: dict[str, Any],
+        *,
+        best: bool,
+        due: bool = False,
+        kept: bool = False,
     ) -> None:
         """Save the present state, beside training where that can be.
 
@@ -87,12 +95,13 @@ class RunCheckpoints:
             best: it is the best so far.
             due: save it in any case. Otherwise, where the last one is of just now or is still
                 being written, the best is held in memory, and any other left out.
+            kept: save the state that the trainer has kept instead.
         """
         recent = self._writer.busy or time.monotonic() < self._saved_at + self._seconds
         early = recent and self._seconds > 0  # with 0 every one is saved, and waited for
         if early and not due and not best:
             return
-        snapshot = self._snapshot()
+        snapshot = self._snapshot(self.parts.trainer.kept if kept else None)
         ranking = self.tracker.ranking(step, metrics)
         taken = Taken(metrics, Progress(**progress), ranking, best, snapshot)
         if best:  # what is held is no longer that
@@ -123,11 +132,10 @@ class RunCheckpoints:
         if any(state.snapshot is None for state in taken):  # training would change it
             self.wait()
 
-    def _snapshot(self) -> Snapshot | None:
-        if not self._snapshots:
-            return self.on_disk.snapshot()
-        snapshot = self._snapshots.pop()
-        snapshot.take()
+    def _snapshot(self, kept: KeptState | None) -> Snapshot | None:
+        snapshot = self._snapshots.pop() if self._snapshots else self.on_disk.snapshot()
+        if snapshot is not None:
+            snapshot.take(kept)
         return snapshot
 
     def _release(self, taken: Taken | None) -> None:

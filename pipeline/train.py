@@ -126,7 +126,6 @@ def _fit(
                 parts.trainer,
                 parts.plan,
                 progress,
-                lambda: parts.evaluate("val"),
                 recorder,
                 lambda: signals.received is not None,
             )

@@ -72,11 +72,21 @@ class ResidentFeed:
     def order(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
         """The indices of one epoch, int32 [n], in graph."""
         key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        # Sorting random bits, because XLA has no kernel for stateless_shuffle.
+        # Sorting random bits: XLA has no kernel for stateless_shuffle, where it compiles this too.
         bits = tf.random.stateless_uniform(
             [self.size], key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
         )
         return tf.math.top_k(bits, k=self.size).indices
+
+    def orders(self, seed: int, epoch: tf.Tensor, count: tf.Tensor, most: int) -> tf.Tensor:
+        """Those of ``count`` epochs from ``epoch`` on, int32 [most, n]; the rest is zero."""
+        rows = tf.TensorArray(tf.int32, most, element_shape=[self.size])
+        _, rows = tf.while_loop(
+            lambda i, _: i < count,
+            lambda i, rows: (i + 1, rows.write(i, self.order(seed, epoch + tf.cast(i, tf.int64)))),
+            (tf.constant(0), rows),
+        )
+        return rows.stack()
 
     def training_indices(self, order: tf.Tensor, position: tf.Tensor, replica: Any) -> tf.Tensor:
         """This replica's part of the batch at ``position`` in the epoch, int32 [per_replica]."""

@@ -1,117 +1,26 @@
 """The outer loop: when to log, evaluate, save and stop.
 
-An event is a boundary that no call into the graph steps over. What happens there is written down
-in ``run``, in order; the save comes last, so a saved step is finite, logged and evaluated.
+A call into the graph goes as far as nobody has to decide anything (``Plan.call_from``). What came
+of it is then taken in, evaluation by evaluation, as if it had ended at each. What happens there is
+written down in ``run``, in order; the save comes last, so a saved step is finite, logged and
+evaluated.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.errors import TrainingError
+from pipeline.training.plan import Pace, Plan
+from pipeline.training.progress import Metrics, Progress
+from pipeline.training.spent import Spent
 from pipeline.training.trainer import Trainer
 
-Metrics = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how often, in optimizer steps."""
-
-    total: int
-    evaluate_every: int
-    checkpoint_every: int
-    log_every: int
-    steps_per_epoch: int
-    batch_size: int
-    metric: str = "val/accuracy"
-    maximise: bool = True
-    patience: int | None = None
-    min_delta: float = 0.0
-    steps_per_call: int = 1000
-    stop_within: float = 5.0  # seconds that one call may take
-
-    def next_boundary(self, step: int) -> int:
-        """The first step after ``step`` at which something is due."""
-        due = [self.total]
-        due += [
-            (step // every + 1) * every for every in (self.evaluate_every, self.checkpoint_every)
-        ]
-        return min(due)
-
-
-@dataclass
-class Progress:
-    """What the loop remembers between boundaries. Saved in every checkpoint, so that a resumed
-    run goes on as if it had never stopped, in the middle of a logging window too."""
-
-    best: float | None = None
-    best_step: int = 0
-    window: list[float] = field(default_factory=list)  # sums since the last logged point
-    window_steps: int = 0
-    latest: Metrics = field(default_factory=dict)
-
-    def observe(self, step: int, value: float | None, plan: Plan) -> bool:
-        """Take in the objective at ``step``; whether it is the best so far. NaN never is."""
-        if value is None or not math.isfinite(value):
-            return False
-        if self.best is not None:
-            gain = value - self.best if plan.maximise else self.best - value
-            if gain <= plan.min_delta:
-                return False
-        self.best, self.best_step = value, step
-        return True
-
-    def out_of_patience(self, step: int, plan: Plan) -> bool:
-        """Whether the evaluation at ``step`` ends the plan's patience; never between evaluations,
-        where nobody has looked."""
-        evaluated = step > 0 and step % plan.evaluate_every == 0
-        return evaluated and plan.patience is not None and step - self.best_step >= plan.patience
-
-    def windows(
-        self, rows: np.ndarray, first: int, columns: Sequence[str], plan: Plan
-    ) -> Iterator[tuple[int, Metrics]]:
-        """Points to log out of the rows of steps ``first + 1`` onwards, each with its step.
-
-        The sums are taken in float64, step by step, so they do not depend on where calls end.
-        """
-        rows, done = rows.astype(np.float64), 0
-        while done < len(rows):
-            step = first + done
-            due = (step // plan.log_every + 1) * plan.log_every
-            end = min(due - first, len(rows))
-            before = self.window or [0.0] * rows.shape[1]
-            # Not np.sum, which adds in pairs.
-            self.window = np.add.accumulate([before, *rows[done:end]])[-1].tolist()
-            self.window_steps += end - done
-            done, step = end, first + end
-            if step == due or step == plan.total:
-                point = self._window_means(rows[done - 1], columns, plan)
-                if step == due:  # at the end it stays open: a run that is extended goes on in it
-                    self.window, self.window_steps = [], 0
-                yield step, point
-
-    def _window_means(self, row: np.ndarray, columns: Sequence[str], plan: Plan) -> Metrics:
-        """The means over the window so far, and the last learning rate."""
-        examples = self.window_steps * plan.batch_size
-        point: Metrics = {}
-        for name, total, last in zip(columns, self.window, row, strict=True):
-            if name == "learning_rate":
-                point["train/learning_rate"] = float(last)
-            elif name == "gradient_norm":
-                point["train/gradient_norm"] = total / self.window_steps
-            else:
-                point[f"train/{name}"] = total / examples
-        return point
-
-    def state(self) -> dict[str, Any]:
-        """As JSON holds it; floats are written so that they read back as the same bits."""
-        return asdict(self)
+SPEED_EVERY = 1.0  # seconds between two points of speed
 
 
 class Recorder(Protocol):
@@ -121,9 +30,19 @@ class Recorder(Protocol):
         """Keep points of the metric history."""
 
     def save(
-        self, step: int, metrics: Metrics, progress: dict[str, Any], best: bool, due: bool
+        self,
+        step: int,
+        metrics: Metrics,
+        progress: dict[str, Any],
+        *,
+        best: bool,
+        due: bool = False,
+        kept: bool = False,
     ) -> None:
-        """Write a checkpoint; unless it is ``due``, a later one may take its place."""
+        """Write a checkpoint; unless it is ``due``, a later one may take its place.
+
+        ``kept``: of the state that the trainer has kept, not of the present one.
+        """
 
     def show(self, step: int, metrics: Metrics) -> None:
         """Tell a person how it goes."""
@@ -133,7 +52,6 @@ def run(
     trainer: Trainer,
     plan: Plan,
     progress: Progress,
-    evaluate: Callable[[], Metrics],
     recorder: Recorder,
     stop_requested: Callable[[], bool],
 ) -> str:
@@ -142,60 +60,66 @@ def run(
     step = trainer.current_step
     if progress.out_of_patience(step, plan):
         return "early_stopping"  # before the process that had decided it was killed
-    call = 1
+    pace, spent = Pace(), Spent()
     while step < plan.total:
-        boundary = plan.next_boundary(step)
-        n = min(boundary - step, call)
+        n = plan.call_from(step, progress.best_step, pace, trainer.keeps_best)
         begun = time.perf_counter()
-        rows = trainer.train(n)
-        call = _next_call(n, time.perf_counter() - begun, plan)
+        trained = trainer.train(n, progress.best, evaluate_last=step + n == plan.total)
+        seconds = time.perf_counter() - begun
+        pace.took(n, seconds)
+        spent.on_call(n, seconds, len(trained.evaluations) * trainer.evaluation_seconds)
 
-        first, step = step, step + n
-        measured: Metrics = {}  # at this very step: what a checkpoint of it may be ranked by
-        for at, point in progress.windows(rows, first, trainer.columns, plan):
-            recorder.log(point, at)
-            progress.latest.update(point)
-            if at == step:
-                measured = dict(point)
-        stopping = stop_requested()
-        if step < boundary and not stopping:
-            recorder.show(step, progress.latest)
-            continue
-
-        improved, results = False, {}
-        if step % plan.evaluate_every == 0 or step == plan.total:
-            results = evaluate()
-            improved = progress.observe(step, (progress.latest | results).get(plan.metric), plan)
-            progress.latest.update(results)
-            recorder.log(results, step)
-            if improved and progress.best is not None:
-                recorder.log({f"best/{plan.metric}": progress.best}, step)
-            recorder.log(_speed(trainer, plan), step)
+        first, step = step, step + len(trained.rows)
+        done, improved, measured = first, False, {}
+        for at, means in trained.evaluations:
+            results = {f"val/{name}": mean for name, mean in means.items()}
+            with spent.on("tracking"):
+                rows = trained.rows[done - first : at - first]
+                measured = _log(rows, done, trainer.columns, plan, progress, recorder) | results
+                progress.latest.update(results)
+                improved = progress.observe(at, progress.latest.get(plan.metric), plan)
+                if improved and progress.best is not None:
+                    results = results | {f"best/{plan.metric}": progress.best}
+                recorder.log(results, at)
+            done = at
+            if at == trained.kept and at < step:
+                with spent.on("checkpoint"):
+                    recorder.save(at, measured, progress.state(), best=True, kept=True)
+        if done < step or not trained.evaluations:
+            with spent.on("tracking"):
+                rows, improved = trained.rows[done - first :], False
+                measured = _log(rows, done, trainer.columns, plan, progress, recorder)
+        if trained.evaluations and (spent.due(SPEED_EVERY) or step == plan.total):
+            recorder.log(spent.metrics(plan.batch_size), done)
         recorder.show(step, progress.latest)
+        if trained.failure:
+            raise TrainingError(trained.failure)
 
-        ending = progress.out_of_patience(step, plan) or step == plan.total or stopping
+        stopping, over = stop_requested(), progress.out_of_patience(step, plan)
+        ending = step == plan.total or stopping or over
         if improved or ending or step % plan.checkpoint_every == 0:
-            recorder.save(step, measured | results, progress.state(), improved, due=ending)
-        if progress.out_of_patience(step, plan) and step < plan.total:
+            with spent.on("checkpoint"):
+                recorder.save(step, measured, progress.state(), best=improved, due=ending)
+        if over and step < plan.total:
             return "early_stopping"
         if stopping and step < plan.total:
             return "stopped"
     return "finished"
 
 
-def _next_call(steps: int, seconds: float, plan: Plan) -> int:
-    """How many steps the next call may run: a few at first, then what fits in the time allowed."""
-    fits = int(steps * plan.stop_within / 2 / max(seconds, 1e-9))
-    return max(1, min(plan.steps_per_call, fits, 16 * steps))
-
-
-def _speed(trainer: Trainer, plan: Plan) -> Metrics:
-    """Of the training calls of this process: compilation and evaluation are left out."""
-    if not trainer.steps_done:
-        return {}
-    rate = trainer.steps_done / trainer.seconds
-    return {
-        "speed/steps_per_second": rate,
-        "speed/examples_per_second": rate * plan.batch_size,
-        "speed/step_ms": 1000.0 / rate,
-    }
+def _log(
+    rows: np.ndarray,
+    first: int,
+    columns: Sequence[str],
+    plan: Plan,
+    progress: Progress,
+    recorder: Recorder,
+) -> Metrics:
+    """Log what is due in the rows of the steps after ``first``. Returns what was at the last."""
+    measured: Metrics = {}  # at that very step: what a checkpoint of it may be ranked by
+    for at, point in progress.windows(rows, first, columns, plan):
+        recorder.log(point, at)
+        progress.latest.update(point)
+        if at == first + len(rows):
+            measured = dict(point)
+    return measured

@@ -7,9 +7,12 @@ the same attributes and with copies of the variables is therefore saved as the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from pipeline.training.kept import KeptState
 
 _Node = tf.__internal__.tracking.AutoTrackable
 
@@ -37,15 +40,16 @@ class Snapshot:
         self.checkpoint = tf.train.Checkpoint(
             **{name: self._copy(item) for name, item in objects.items()}
         )
-        self._assign = tf.function(self._assign_all, autograph=False)  # one call for all of them
+        # One call for all of them.
+        self._assign = tf.function(self._assign_all, autograph=False)
 
-    def take(self) -> None:
-        """Let the copies have the values that the variables have now."""
-        self._assign()
+    def take(self, kept: KeptState | None = None) -> None:
+        """Let the copies have the values that the variables have now, or have in ``kept``."""
+        self._assign(kept)
 
-    def _assign_all(self) -> None:
+    def _assign_all(self, kept: KeptState | None) -> None:
         for original, copy in self._pairs:
-            copy.assign(original.read_value())
+            copy.assign((kept.of(original) if kept else original).read_value())
 
     def _copy(self, original: Any) -> Any:
         if id(original) in self._copies:  # shared, or on the way round a circle
@@ -54,7 +58,7 @@ class Snapshot:
             with tf.device("CPU:0"):
                 copy = tf.Variable(original.read_value(), trainable=False)
             self._pairs.append((original, copy))
-        elif _saves_values(original):
+        elif saves_values(original):
             raise NotVariables(type(original).__name__)
         else:
             copy = _Node()
@@ -64,7 +68,7 @@ class Snapshot:
         return copy
 
 
-def _saves_values(item: Any) -> bool:
+def saves_values(item: Any) -> bool:
     """Whether TensorFlow asks ``item`` itself for values to save, besides what it refers to."""
     asked = ("_serialize_to_tensors", "_gather_saveables_for_checkpoint")
     return any(getattr(type(item), name) is not getattr(_Node, name) for name in asked)

@@ -22,6 +22,7 @@ from layers import (
 )
 from pipeline.data.feed import ResidentFeed
 from pipeline.training.average import WeightAverage
+from pipeline.training.norms import global_norm
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.task import Task
 
@@ -34,7 +35,8 @@ class TrainingStep:
         factor: the schedule, ``f(step)``.
         clip_norm: largest global norm of the summed gradients; ``None``: any.
         accumulate: microbatches whose gradients are summed before the one reduction.
-        compiled: compile forward and backward of each microbatch with XLA.
+        mode: of compilation. ``gradients``: forward and backward of each microbatch by XLA;
+            ``loop``: the caller compiles all of it.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class TrainingStep:
         clip_norm: float | None,
         accumulate: int,
         average: WeightAverage | None,
-        compiled: bool,
+        mode: str,
     ) -> None:
         self.model = model
         self.task = task
@@ -61,7 +63,7 @@ class TrainingStep:
         self.clip_norm = clip_norm
         self.accumulate = accumulate
         self.average = average
-        self.compiled = compiled
+        self.mode = mode
         self.trainable = outer_variables(model)
         self.published = published_metrics(model)
         self.carrying = carrying(model)
@@ -92,7 +94,7 @@ class TrainingStep:
         gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
 
         # A model whose every layer trains itself leaves nothing to this optimizer.
-        norm = tf.linalg.global_norm(gradients) if gradients else tf.zeros([])
+        norm = global_norm(gradients, self.mode == "loop")
         if self.clip_norm is not None:
             # Not clip_by_global_norm: it would turn a norm that is not finite into zeros or NaN
             # silently, where the row's norm must show it.
@@ -133,7 +135,7 @@ class TrainingStep:
         return gradients, sums
 
     def _backward(self, microbatch: int) -> Callable[..., tuple[list[tf.Tensor], tf.Tensor]]:
-        if not self.compiled:
+        if self.mode != "gradients":
             return lambda x, y, step, replica: self._gradients(x, y, step, replica, microbatch)
         key = (microbatch, threading.get_ident())
         if key not in self._compiled_backward:

@@ -1,4 +1,4 @@
-"""The inner loops: n training steps, or one pass over a split, in one call into the graph.
+"""What trains: n steps, or one pass over a split, in one call into the graph.
 
 ``Trainer.train(n)`` runs n optimizer steps and returns a row of numbers for each; the graph stops
 at the first step whose loss or gradient is not finite. ``Trainer.evaluate(feed)`` covers every
@@ -7,9 +7,11 @@ example exactly once. When to call them is the outer loop's business (``loop.py`
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,39 @@ from pipeline.data.feed import ResidentFeed
 from pipeline.errors import TrainingError
 from pipeline.training.average import WeightAverage
 from pipeline.training.compilation import Compilation
+from pipeline.training.evaluation import Evaluation, Validation
+from pipeline.training.inner_loop import Call, InnerLoop
+from pipeline.training.kept import KeptState, can_be_kept
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.step import TrainingStep
 from pipeline.training.task import Task
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came of one call.
+
+    Attributes:
+        rows: float32 [steps, columns], one of each step, all of them finite.
+        evaluations: each with the step after which it was made.
+        kept: the step whose state is kept, as the best of them; None: none was better than before.
+        failure: why training cannot go on after these rows; empty where it can.
+    """
+
+    rows: np.ndarray
+    evaluations: list[tuple[int, dict[str, float]]]
+    kept: int | None
+    failure: str = ""
+
+
 class Trainer:
-    """Runs the steps of one model on one strategy. Everything it is given is built already."""
+    """Runs the steps of one model on one strategy. Everything it is given is built already.
+
+    Attributes:
+        kept: where a call keeps the state at its best evaluation. None: a state that is too large
+            to have twice, or an objective that validation does not say; then no call may go beyond
+            an evaluation.
+    """
 
     def __init__(
         self,
@@ -44,6 +72,7 @@ class Trainer:
         average: WeightAverage | None,
         compilation: Compilation,
         steps_per_call: int,
+        validation: Validation | None = None,
     ) -> None:
         self.strategy = strategy
         self.model = model
@@ -52,9 +81,8 @@ class Trainer:
         self.preprocess = preprocess
         self.average = average
         self.compilation = compilation
-        self.steps_per_call = steps_per_call
-        self.seconds = 0.0  # spent in training calls, compilation left out
-        self.steps_done = 0  # by this process
+        self.validation = validation
+        self.evaluation_seconds = 0.0  # that one evaluation takes, as warming up has found
         with strategy.scope():
             self.step = tf.Variable(
                 tf.constant(0, tf.int64),
@@ -73,12 +101,30 @@ class Trainer:
             clip_norm,
             accumulate,
             average,
-            compiled=compilation.mode == "gradients",
+            compilation.mode,
         )
         self.columns = self._step.columns
-        self._seed = seed
+        self.kept: KeptState | None = None
+        if validation and validation.objective and can_be_kept(self.objects):
+            self.kept = KeptState(self.objects)
+        self._inner = InnerLoop(strategy, self.step, self._step, feed, seed, steps_per_call)
+        if validation:
+            self._inner.validation = validation
+            self._inner.evaluation = self._evaluation(validation.feed)
+            self._inner.kept = self.kept
         self._make_loop()
         self._evaluations: dict[str, Any] = {}
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether a call may go beyond an evaluation."""
+        return self.kept is not None
+
+    @property
+    def objects(self) -> dict[str, Any]:
+        """What a checkpoint holds, by name."""
+        found = {"step": self.step, "model": self.model, "optimizer": self._step.optimizer}
+        return found | ({"average": self.average} if self.average else {})
 
     @property
     def current_step(self) -> int:
@@ -86,142 +132,107 @@ class Trainer:
         return int(self.step.numpy())
 
     def warm_up(self) -> Compilation:
-        """Trace and compile without taking a step. Returns how the loop was compiled in the end."""
+        """Trace and compile without taking a step, and try and time an evaluation.
+
+        Returns how the loop was compiled in the end.
+        """
         try:
-            self._loop(tf.constant(0, tf.int64))
+            self._call(0)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if self.compilation.mode == "off" or self.compilation.reason.startswith("asked"):
                 raise
             reason = f"XLA refuses the model: {str(error).strip().splitlines()[0][:200]}"
             self.compilation = Compilation("off", reason)
-            self._step.compiled = False
+            self._step.mode = "off"
             self._make_loop()
-            self._loop(tf.constant(0, tf.int64))
+            self._call(0)
+        if self.validation is not None:
+            # Again where it is short: the first ones are slower.
+            took = [self._evaluation_alone()]
+            took += [self._evaluation_alone() for _ in range(3) if took[0] < 0.1]
+            self.evaluation_seconds = max(0.0, min(took))
         return self.compilation
 
-    def train(self, steps: int) -> np.ndarray:
-        """Take ``steps`` (at most ``steps_per_call``) steps; float32 rows [steps, columns].
+    def train(self, steps: int, best: float | None = None, evaluate_last: bool = False) -> Trained:
+        """Take ``steps`` (at most ``steps_per_call``) steps, and evaluate where that is due.
 
-        Raises ``TrainingError`` that names the step where a loss or gradient was not finite.
+        Args:
+            best: of the objective, so far; the state at an evaluation that is better is kept.
+            evaluate_last: evaluate after the last step, due or not.
         """
-        begun = time.perf_counter()
-        done, rows, first, last = (x.numpy() for x in self._loop(tf.constant(steps, tf.int64)))
-        rows = rows[:done]
-        self.seconds += time.perf_counter() - begun
-        self.steps_done += len(rows)
+        call = self._call(steps, best, evaluate_last)
+        rows = call.rows[: call.steps]
+        evaluations = [
+            (int(step), self._named(means)) for step, *means in call.evaluations[: call.count]
+        ]
+        kept = int(call.kept) if call.kept >= 0 else None
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(bad):
-            row = dict(zip(self.columns, rows[bad[0]], strict=True))
-            values = ", ".join(f"{k}={v:g}" for k, v in row.items() if not np.isfinite(v))
+            failure = self._failure(rows[bad[0]], call.first + int(bad[0]) + 1, call.first, steps)
+            return Trained(rows[: bad[0]], evaluations, kept, failure)
+        if call.last != call.first + steps:
             raise TrainingError(
-                f"training is not finite at step {first + int(bad[0]) + 1} (the call ran steps "
-                f"{first + 1} to {first + steps}): {values}. The last checkpoint is from before "
-                "it. Lower optimizer.learning_rate, set trainer.clip_norm=1.0, or look at the data."
+                f"{steps} steps were asked for and the step counter moved from {call.first} to "
+                f"{call.last}"
             )
-        if last != first + steps:
-            raise TrainingError(
-                f"{steps} steps were asked for and the step counter moved from {first} to {last}"
-            )
-        return rows
+        return Trained(rows, evaluations, kept)
 
     def evaluate(self, feed: ResidentFeed) -> dict[str, float]:
         """The mean of each metric over every example of the split, with the average if kept."""
+        if self.validation is not None and feed is self.validation.feed:
+            # In the graph that does so in training, so that it comes out the same to the bit.
+            _, *means = self._call(0, evaluate_last=True).evaluations[0]
+            return self._named(means)
         if feed.name not in self._evaluations:
-            self._evaluations[feed.name] = self._make_evaluation(feed)
-        rows = self._evaluations[feed.name]().numpy()
-        # Summed in float64 on the host: a float32 sum over many batches would round.
-        sums = rows.astype(np.float64).sum(axis=0)
-        return {name: float(s / sums[-1]) for name, s in zip(self.task.metrics, sums, strict=False)}
+            self._evaluations[feed.name] = self._compiled(self._evaluation(feed).means)
+        return self._named(self._evaluations[feed.name]().numpy())
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
         """Inside, the model holds the weights that are evaluated and exported."""
         return self.average.applied() if self.average else nullcontext()
 
+    def _call(self, steps: int, best: float | None = None, evaluate_last: bool = False) -> Call:
+        count = tf.constant(steps, tf.int64)
+        found = self._loop(
+            count,
+            self._orders(count),
+            tf.constant(math.nan if best is None else best, tf.float64),
+            tf.constant(evaluate_last),
+        )
+        return Call(*(value.numpy() for value in found))
+
+    def _evaluation_alone(self) -> float:
+        """The seconds of one, less those of a call that does nothing."""
+        begun = time.perf_counter()
+        self._call(0, evaluate_last=True)
+        between = time.perf_counter()
+        self._call(0)
+        return 2 * between - begun - time.perf_counter()
+
+    def _named(self, means: Any) -> dict[str, float]:
+        return dict(zip(self.task.metrics, map(float, means), strict=True))
+
+    def _failure(self, row: np.ndarray, step: int, first: int, steps: int) -> str:
+        named = zip(self.columns, row, strict=True)
+        values = ", ".join(f"{name}={value:g}" for name, value in named if not np.isfinite(value))
+        return (
+            f"training is not finite at step {step} (the call ran steps {first + 1} to "
+            f"{first + steps}): {values}. The last checkpoint is from before it. Lower "
+            "optimizer.learning_rate, set trainer.clip_norm=1.0, or look at the data."
+        )
+
+    def _evaluation(self, feed: ResidentFeed) -> Evaluation:
+        return Evaluation(
+            self.strategy, self.model, self.task, feed, self.preprocess, self.evaluated_weights
+        )
+
     def _make_loop(self) -> None:
-        feed, strategy, width = self.feed, self.strategy, len(self.columns)
-        per_epoch = feed.steps_per_epoch
-
-        def one_step(order: tf.Tensor) -> tf.Tensor:
-            position = tf.cast(self.step % per_epoch, tf.int32)
-            row = strategy.run(
-                self._step, args=(self.step.read_value(), order, position, feed.inputs, feed.labels)
-            )
-            self.step.assign_add(1)
-            return strategy.experimental_local_results(row)[0]
-
-        def loop(steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            first = self.step.read_value()
-            rows = tf.TensorArray(tf.float32, self.steps_per_call, element_shape=[width])
-
-            def unfinished(done: tf.Tensor, finite: tf.Tensor, *_: Any) -> tf.Tensor:
-                return (done < steps) & finite
-
-            def epoch(done: tf.Tensor, finite: tf.Tensor, rows: tf.TensorArray) -> Any:
-                order = feed.order(self._seed, self.step // per_epoch)
-                left = tf.cast(per_epoch - self.step % per_epoch, tf.int64)
-                end = tf.minimum(steps, done + left)
-
-                def body(done: tf.Tensor, finite: tf.Tensor, rows: tf.TensorArray) -> Any:
-                    with tf.name_scope(""):  # else every variable's name grows in the loop
-                        row = one_step(order)
-                    rows = rows.write(tf.cast(done, tf.int32), row)
-                    return done + 1, tf.reduce_all(tf.math.is_finite(row)), rows
-
-                return tf.while_loop(
-                    lambda done, finite, rows: (done < end) & finite,
-                    body,
-                    (done, finite, rows),
-                    parallel_iterations=1,
-                )
-
-            done, _, rows = tf.while_loop(
-                unfinished,
-                epoch,
-                (tf.constant(0, tf.int64), tf.constant(True), rows),
-                parallel_iterations=1,
-            )
-            return done, rows.stack(), first, self.step.read_value()
-
-        self._loop = tf.function(
-            loop,
-            jit_compile=self.compilation.mode == "loop" or None,
-            autograph=False,
-            input_signature=[tf.TensorSpec([], tf.int64)],
+        # Not within what XLA compiles: it sorts three times as slowly as TensorFlow does.
+        self._orders = tf.function(
+            self._inner.orders, autograph=False, input_signature=[tf.TensorSpec([], tf.int64)]
         )
+        self._loop = self._compiled(self._inner)
 
-    def _make_evaluation(self, feed: ResidentFeed) -> Any:
-        width = len(self.task.metrics) + 1
-
-        def one_batch(position: tf.Tensor, inputs: Any, labels: Any) -> tf.Tensor:
-            context = tf.distribute.get_replica_context()
-            indices, mask = feed.evaluation_indices(position, context.replica_id_in_sync_group)
-            y = tf.gather(labels, indices)
-            logits = self.model(self.preprocess(tf.gather(inputs, indices)), training=False)
-            values = self.task.measure(logits, y, self.task.loss(logits, y))
-            sums = tf.stack([*(tf.reduce_sum(v * mask) for v in values), tf.reduce_sum(mask)])
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
-
-        def evaluation() -> tf.Tensor:
-            with self.evaluated_weights():  # in the graph, which takes no time
-                return batches()
-
-        def batches() -> tf.Tensor:
-            rows = tf.TensorArray(tf.float32, feed.evaluation_steps, element_shape=[width])
-
-            def body(position: tf.Tensor, rows: tf.TensorArray) -> Any:
-                with tf.name_scope(""):
-                    row = self.strategy.run(one_batch, args=(position, feed.inputs, feed.labels))
-                row = self.strategy.experimental_local_results(row)[0]
-                return position + 1, rows.write(position, row)
-
-            _, rows = tf.while_loop(
-                lambda position, _: position < feed.evaluation_steps,
-                body,
-                (tf.constant(0), rows),
-                parallel_iterations=1,
-            )
-            return rows.stack()
-
-        return tf.function(
-            evaluation, jit_compile=self.compilation.mode == "loop" or None, autograph=False
-        )
+    def _compiled(self, function: Callable[..., Any]) -> Any:
+        compile_it = self.compilation.mode == "loop" or None
+        return tf.function(function, jit_compile=compile_it, autograph=False)

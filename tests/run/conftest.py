@@ -83,6 +83,8 @@ class Run:
         self.w = tf.Variable(0.0)
         self.trainer = self
 
+        self.kept = None
+
     @property
     def current_step(self) -> int:
         return int(self.step)
@@ -108,7 +110,9 @@ class Process:
         for step in steps:
             self.run.train(step)
             progress = {"best": value if best else None, "best_step": best}
-            self.checkpoints.save(step, {"val/loss": 1 / step}, progress, best == step, due)
+            self.checkpoints.save(
+                step, {"val/loss": 1 / step}, progress, best=best == step, due=due
+            )
             self.checkpoints.wait()
 
     @property

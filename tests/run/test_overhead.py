@@ -49,16 +49,17 @@ def test_thousand_steps_cost_few_calls_transfers_and_records(
         "schedule=constant",
     ).run_id
 
-    assert (
-        counts["training calls"] <= 20 + 4
-    )  # to each checkpoint's step; the first calls are short
-    assert counts["evaluations"] == 10 + 1  # and of the test split
+    # The first calls are short; the others go beyond evaluations and saves that may wait.
+    assert counts["training calls"] <= 8
+    assert counts["evaluations"] == 1  # of the test split; the others are within those calls
     assert 2 <= counts["checkpoints"] <= 3  # the first, the best, the last
-    # 40 logged points, 10 evaluations with speed and best, and some forty at the begin and the end.
-    assert counts["records"] <= 40 + 3 * 10 + 45
+    # 40 logged points, 10 evaluations, speed, and some forty at the begin and the end.
+    assert counts["records"] <= 40 + 10 + 2 + 45
     # The step as the run begins and ends, and the weights for their digests.
     assert counts["transfers of variables"] <= 20
     (trainer,) = trainers
     assert trainer._loop.experimental_get_tracing_count() == 1
-    assert [e.experimental_get_tracing_count() for e in trainer._evaluations.values()] == [1, 1]
+    assert trainer._orders.experimental_get_tracing_count() == 1
+    assert [e.experimental_get_tracing_count() for e in trainer._evaluations.values()] == [1]
+    assert len(store.history(run_id, "val/loss")) == 10
     assert len(store.history(run_id, "train/loss")) == 40

@@ -220,7 +220,7 @@ def test_no_room_to_fetch_a_checkpoint_is_no_damage(process, monkeypatch) -> Non
 
 
 def test_best_is_taken_from_mlflow_where_the_disk_has_it_damaged(process) -> None:
-    from pipeline.training.loop import Progress
+    from pipeline.training.progress import Progress
 
     one = process()
     one.save(10, 20, best=10)
@@ -234,7 +234,7 @@ def test_best_on_disk_is_used_where_mlflow_does_not_answer(
     process, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.tracking.models import Models
-    from pipeline.training.loop import Progress
+    from pipeline.training.progress import Progress
 
     def gone(_: Models) -> None:
         raise ConnectionError("server is gone")
@@ -258,7 +258,7 @@ def test_best_on_disk_is_used_where_mlflow_does_not_answer(
 def test_best_that_is_damaged_everywhere_is_told_and_the_last_stays(
     process, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.training.loop import Progress
+    from pipeline.training.progress import Progress
 
     one = process()
     one.save(10, 20, best=10)

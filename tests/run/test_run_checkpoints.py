@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow  # a store
 
 
 def test_disk_keeps_the_last_the_one_before_and_the_best_of_both(process) -> None:
-    from pipeline.training.loop import Progress
+    from pipeline.training.progress import Progress
 
     one = process()
     one.checkpoints.begin(Progress())

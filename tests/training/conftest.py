@@ -30,6 +30,7 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
     from pipeline.data.feed import ResidentFeed
     from pipeline.training.average import WeightAverage
     from pipeline.training.compilation import Compilation
+    from pipeline.training.evaluation import Validation
     from pipeline.training.optimizers import SGD
     from pipeline.training.task import Classification
     from pipeline.training.trainer import Trainer
@@ -47,9 +48,11 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
         decay: float | None = None,
         factor: Any = lambda step: tf.ones([]),
         steps_per_call: int = 50,
+        validation: dict[str, Any] | None = None,
     ) -> Any:
         strategy = strategy_of(replicas)
         feed = ResidentFeed(strategy, "train", *data, batch)
+        held_out = ResidentFeed(strategy, "validation", *(part[:37] for part in data), 16)
         with strategy.scope():
             net = (
                 model()
@@ -81,6 +84,7 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
             average=average,
             compilation=Compilation(mode, "asked for by trainer.compile"),
             steps_per_call=steps_per_call,
+            validation=Validation(held_out, **validation) if validation else None,
         )
 
     return make

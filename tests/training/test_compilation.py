@@ -78,4 +78,4 @@ def test_auto_falls_back_where_xla_refuses_the_model(make_trainer) -> None:
     found = trainer.warm_up()
     assert found.mode == "off"
     assert found.reason.startswith("XLA refuses the model: ")
-    assert trainer.train(3).shape == (3, 4)
+    assert trainer.train(3).rows.shape == (3, 4)

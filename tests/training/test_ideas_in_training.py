@@ -55,7 +55,7 @@ def _values(trainer: Any) -> dict[str, np.ndarray]:
 @pytest.mark.exhaustive
 def test_two_replicas_give_the_training_of_one(make_trainer, name: str) -> None:
     one, two = (make_trainer(replicas, model=MODELS[name]) for replicas in (1, 2))
-    np.testing.assert_allclose(two.train(12), one.train(12), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(two.train(12).rows, one.train(12).rows, rtol=1e-3, atol=1e-5)
     for path, value in _values(one).items():
         np.testing.assert_allclose(_values(two)[path], value, rtol=1e-3, atol=1e-4, err_msg=path)
 
@@ -66,17 +66,17 @@ def test_two_replicas_give_the_training_of_one(make_trainer, name: str) -> None:
 def test_compiled_training_equals_plain(make_trainer, name: str, mode: str) -> None:
     plain, compiled = (make_trainer(1, model=MODELS[name], mode=m) for m in ("off", mode))
     assert compiled.warm_up().mode == mode
-    np.testing.assert_allclose(compiled.train(12), plain.train(12), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(compiled.train(12).rows, plain.train(12).rows, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.exhaustive
 def test_evaluation_between_steps_changes_no_bit_of_training(make_trainer, name: str) -> None:
     plain, evaluated = (make_trainer(1, model=MODELS[name]) for _ in range(2))
-    rows = plain.train(8)
+    rows = plain.train(8).rows
     parts = []
     for _ in range(4):
-        parts.append(evaluated.train(2))
+        parts.append(evaluated.train(2).rows)
         evaluated.evaluate(evaluated.feed)
     np.testing.assert_array_equal(np.concatenate(parts), rows)
     for path, value in _values(plain).items():
@@ -105,15 +105,15 @@ def test_carried_state_is_forgotten_when_an_epoch_begins(make_trainer, replicas:
         assert not np.allclose(a, old)
     layers.reset(trainer.model)
     trainer.step.assign(7)  # in the middle of an epoch what is carried does matter
-    second = trainer.train(1)
+    second = trainer.train(1).rows
     trainer.step.assign(7)
-    assert not np.array_equal(trainer.train(1), second)
+    assert not np.array_equal(trainer.train(1).rows, second)
 
 
 @pytest.mark.exhaustive
 def test_microbatches_carry_what_the_whole_batch_would(make_trainer) -> None:
     whole, parts = (make_trainer(2, model=_carrying, accumulate=n) for n in (1, 4))
-    np.testing.assert_allclose(parts.train(12), whole.train(12), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(parts.train(12).rows, whole.train(12).rows, rtol=1e-3, atol=1e-5)
     for path, value in _values(whole).items():
         np.testing.assert_allclose(_values(parts)[path], value, rtol=1e-3, atol=1e-4, err_msg=path)
 
@@ -132,7 +132,7 @@ def test_local_scores_are_columns_and_learning_lowers_the_losses(make_trainer) -
         "gradient_norm",
         "learning_rate",
     )
-    rows = dict(zip(trainer.columns, trainer.train(120).T, strict=True))
+    rows = dict(zip(trainer.columns, trainer.train(120).rows.T, strict=True))
     for name in ("block1/loss", "block2/loss", "logits/loss"):
         assert np.mean(rows[name][-6:]) < 0.8 * np.mean(rows[name][:6])
     # The last block's output are the logits of the task, which measures the same.

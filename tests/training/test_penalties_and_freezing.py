@@ -43,7 +43,7 @@ def test_a_penalty_is_in_the_row_once_and_pulls_once(
             accumulate=accumulate,
         )
         before = _values(trainer)
-        rows = trainer.train(1)
+        rows = trainer.train(1).rows
         moved.append(_values(trainer))
         row = dict(zip(trainer.columns, rows[0], strict=True))
         batch = trainer.feed.batch
@@ -86,7 +86,7 @@ def test_frozen_weights_stay_as_they_are(make_trainer) -> None:
     for path in ("hidden/w", "hidden/b"):
         np.testing.assert_array_equal(after[path], before[path])
     assert np.any(after["logits/w"] != before["logits/w"])
-    row = dict(zip(trainer.columns, trainer.train(1)[0], strict=True))
+    row = dict(zip(trainer.columns, trainer.train(1).rows[0], strict=True))
     expected = 0.02 * (after["logits/w"].astype(np.float64) ** 2).sum()
     np.testing.assert_allclose(row["regularization"] / trainer.feed.batch, expected, rtol=1e-5)
 
@@ -95,4 +95,4 @@ def test_frozen_weights_stay_as_they_are(make_trainer) -> None:
 @pytest.mark.parametrize("mode", ["loop", "gradients"])
 def test_compiled_steps_pay_the_same(make_trainer, mode: str) -> None:
     plain, compiled = (make_trainer(1, model=_penalised(), mode=m) for m in ("off", mode))
-    np.testing.assert_allclose(compiled.train(6), plain.train(6), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(compiled.train(6).rows, plain.train(6).rows, rtol=1e-4, atol=1e-5)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from workloads import Workload
 
@@ -19,7 +21,7 @@ ENDLESS = 1 << 40  # steps
 
 
 class Ours(Continuous):
-    """A run of ``+experiment=speed_…``, one unit of which is an epoch."""
+    """A run of ``+experiment=speed_…``, one unit of which is a call into the graph."""
 
     def __init__(self, workload: Workload, replicas: int, folder: Path) -> None:
         super().__init__(workload, replicas, folder)
@@ -44,19 +46,26 @@ class Ours(Continuous):
             parts.trainer,
             replace(parts.plan, total=ENDLESS),
             self.progress,
-            self._evaluate,
-            self.recorder,
+            self,
             lambda: self.ending,
         )
 
+    # What the loop records ----------------------------------------------------------------------
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        self.loss = metrics.get("val/loss", self.loss)
+        self.recorder.log(metrics, step)
+
+    def save(self, *arguments: Any, **options: bool) -> None:
+        self.recorder.save(*arguments, **options)
+
+    def show(self, step: int, metrics: dict[str, float]) -> None:
+        """A call has ended, which is a unit."""
+        self.recorder.show(step, metrics)
+        self.passed()
+
     def steps(self) -> int:
         return int(self.parts.trainer.current_step)
-
-    def _evaluate(self) -> dict[str, float]:
-        results = self.parts.evaluate("val")
-        self.loss = results["val/loss"]
-        self.passed()
-        return results
 
     def end(self) -> None:
         super().end()

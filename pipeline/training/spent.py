@@ -1,0 +1,59 @@
+"""Where the time of a run goes, and how fast it is with all of that."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Spent:
+    """Seconds since training began in this process, by what they were spent on.
+
+    Compiling comes before. ``evaluation`` happens within calls into the graph: it is counted as so
+    many times what one took by itself.
+    """
+
+    def __init__(self) -> None:
+        self._begun = self._told = time.perf_counter()
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._steps = 0
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """What is inside counts as time spent on ``name``."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - begun
+
+    def on_call(self, steps: int, seconds: float, evaluating: float) -> None:
+        """A call into the graph has taken so many steps, ``evaluating`` some of its seconds."""
+        evaluating = min(evaluating, seconds)
+        self._steps += steps
+        self._seconds["evaluation"] += evaluating
+        self._seconds["training"] += seconds - evaluating
+
+    def due(self, every: float) -> bool:
+        """Whether ``every`` seconds have gone since this was last so."""
+        now = time.perf_counter()
+        if now < self._told + every:
+            return False
+        self._told = now
+        return True
+
+    def metrics(self, batch_size: int) -> dict[str, float]:
+        """Speed, with everything that the run does, and shares of its time that add up to 1."""
+        elapsed = time.perf_counter() - self._begun
+        rate = self._steps / elapsed
+        found = {
+            "speed/steps_per_second": rate,
+            "speed/examples_per_second": rate * batch_size,
+            "speed/step_ms": 1000.0 / rate,
+        }
+        names = ("training", "evaluation", "tracking", "checkpoint")
+        shares = {name: self._seconds[name] / elapsed for name in names}
+        shares["other"] = 1.0 - sum(shares.values())
+        return found | {f"speed/share/{name}": share for name, share in shares.items()}
