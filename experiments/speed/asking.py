@@ -31,8 +31,8 @@ class Process:
     def __init__(self, name: str, replicas: int, folder: Path) -> None:
         self._log = folder / f"{name}-{replicas}.log"
         own = folder / f"{name}-{replicas}"
-        own.mkdir()
-        with open(self._log, "w") as log:
+        own.mkdir(exist_ok=True)
+        with open(self._log, "a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, str(WORKER), name, str(replicas), str(folder)],
                 stdin=subprocess.PIPE,

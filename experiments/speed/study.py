@@ -96,11 +96,17 @@ class Field:
         return self._processes[name]
 
     def _close(self, name: str) -> None:
-        """Free what it holds; a process that cannot even do that gets a successor."""
+        """Free what it holds; a process that cannot even do that gets a successor.
+
+        So does each with several replicas: a second MirroredStrategy in a process makes Orbit fail.
+        """
         try:
             self._processes[name].ask("close")
         except ContenderError:
             self._processes.pop(name).kill()
+        else:
+            if self.replicas > 1:
+                self._processes.pop(name).end()
 
 
 def main() -> int:

@@ -79,6 +79,10 @@ class Evaluation:
 
     def _batch(self, position: tf.Tensor, inputs: Any, labels: Any) -> tf.Tensor:
         """The sum of each metric over the batch, and the number of its examples."""
+        with tf.name_scope("evaluation"):
+            return self._sums(position, inputs, labels)
+
+    def _sums(self, position: tf.Tensor, inputs: Any, labels: Any) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         indices, mask = self.feed.evaluation_indices(position, context.replica_id_in_sync_group)
         y = tf.gather(labels, indices)

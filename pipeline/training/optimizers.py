@@ -60,10 +60,25 @@ class Optimizer(tf.Module):
             variable = self.variables_by_path[path]
             dtype = wide_dtype(variable)
             rate = tf.cast(self.learning_rate * scale, dtype)
+            decay = bool(self.weight_decay) and decays(path, variable)
+            if variable.dtype == dtype and not decay:
+                self.update(path, variable, gradient, rate, tf.cast(count, dtype))
+                continue
             step = self.step(path, tf.cast(gradient, dtype), rate, tf.cast(count, dtype))
-            if self.weight_decay and decays(path, variable):
+            if decay:
                 step += rate * self.weight_decay * tf.cast(variable, dtype)
             variable.assign_sub(tf.cast(step, variable.dtype))
+
+    def update(
+        self,
+        path: str,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        count: tf.Tensor,
+    ) -> None:
+        """Subtract ``step``. For an optimizer that TensorFlow has a kernel of."""
+        variable.assign_sub(self.step(path, gradient, rate, count))
 
     def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         """What to subtract from the variable at ``path``. ``count``: 1 in the first update."""
@@ -155,6 +170,29 @@ class Adam(Optimizer):
         )
         correction = tf.sqrt(1 - tf.pow(self.beta_2, count)) / (1 - tf.pow(self.beta_1, count))
         return rate * correction * first / (tf.sqrt(second) + self.epsilon)
+
+
+    def update(
+        self,
+        path: str,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        count: tf.Tensor,
+    ) -> None:
+        # One pass over memory by all cores, where ``step`` takes ten. XLA makes the same of both.
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self.slots["first"][path].handle,
+            v=self.slots["second"][path].handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, count.dtype), count),
+            beta2_power=tf.pow(tf.cast(self.beta_2, count.dtype), count),
+            lr=rate,
+            beta1=tf.cast(self.beta_1, count.dtype),
+            beta2=tf.cast(self.beta_2, count.dtype),
+            epsilon=tf.cast(self.epsilon, count.dtype),
+            grad=gradient,
+        )
 
 
 class AdamW(Adam):

@@ -91,8 +91,20 @@ class TrainingStep:
         self._begin_epoch(position)
         indices = self.feed.training_indices(order, position, replica)
         gradients, sums = self._microbatches(step, replica, indices, inputs, labels)
-        gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
+        # The scopes name the parts of a step for a profile (profile.py).
+        with tf.name_scope("reduce"):
+            gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
+            gradients, norm = self._clip(gradients)
+        with tf.name_scope("update"):
+            scale = self.factor(step)
+            self.optimizer.apply(dict(zip(self.trainable, gradients, strict=True)), scale)
+            if self.average is not None:
+                self.average.update(step)
+            rate = tf.cast(self.optimizer.learning_rate * scale, tf.float32)
+        return tf.concat([sums, [norm, rate]], 0)
 
+    def _clip(self, gradients: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """The gradients, no longer than ``clip_norm``, and how long they were."""
         # A model whose every layer trains itself leaves nothing to this optimizer.
         norm = global_norm(gradients, self.mode == "loop")
         if self.clip_norm is not None:
@@ -100,12 +112,7 @@ class TrainingStep:
             # silently, where the row's norm must show it.
             shrink = self.clip_norm / tf.maximum(norm, self.clip_norm)
             gradients = [g * tf.cast(shrink, g.dtype) for g in gradients]
-        scale = self.factor(step)
-        self.optimizer.apply(dict(zip(self.trainable, gradients, strict=True)), scale)
-        if self.average is not None:
-            self.average.update(step)
-        rate = tf.cast(self.optimizer.learning_rate * scale, tf.float32)
-        return tf.concat([sums, [norm, rate]], 0)
+        return gradients, norm
 
     def _begin_epoch(self, position: tf.Tensor) -> None:
         """Before the first step of an epoch, layers forget what they carry between batches."""
@@ -128,7 +135,8 @@ class TrainingStep:
         for number, part in enumerate(tf.split(indices, self.accumulate)):
             # One microbatch after the other, so that only one is in memory.
             with tf.control_dependencies([sums]):
-                x, y = tf.gather(inputs, part), tf.gather(labels, part)
+                with tf.name_scope("input"):
+                    x, y = tf.gather(inputs, part), tf.gather(labels, part)
             more, part_sums = self._backward(number)(x, y, step, replica)
             gradients = [a + b for a, b in zip(gradients, more, strict=True)] if gradients else more
             sums += part_sums
@@ -164,19 +172,23 @@ class TrainingStep:
             tf.GradientTape(watch_accessed_variables=False) as tape,
         ):
             tape.watch(variables)
-            logits = self.model(self.preprocess(x), training=True)
-            loss = self.task.loss(logits, y)
-            objective = tf.reduce_sum(loss) / self.feed.batch
-            if self.penalty is not None:
-                # Summed over replicas and microbatches, it counts once.
-                share = self.penalty() / (self.feed.replicas * self.accumulate)
-                objective += share
+            with tf.name_scope("input"):
+                x = self.preprocess(x)
+            with tf.name_scope("forward"):
+                logits = self.model(x, training=True)
+                loss = self.task.loss(logits, y)
+                objective = tf.reduce_sum(loss) / self.feed.batch
+                if self.penalty is not None:
+                    # Summed over replicas and microbatches, it counts once.
+                    share = self.penalty() / (self.feed.replicas * self.accumulate)
+                    objective += share
         gradients = tape.gradient(objective, variables)
         dense = [
             tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
             for g, v in zip(gradients, variables, strict=True)
         ]
-        sums = [tf.reduce_sum(m) for m in self.task.measure(logits, y, loss)]
+        with tf.name_scope("forward"):
+            sums = [tf.reduce_sum(m) for m in self.task.measure(logits, y, loss)]
         sums += [context.published.get(name, tf.zeros([])) for name in self.published]
         if self.penalty is not None:
             sums.append(share * self.feed.batch)  # as a sum over examples, like the others

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class Trainer:
         self.preprocess = preprocess
         self.average = average
         self.compilation = compilation
+        self.steps_per_call = steps_per_call
         self.validation = validation
         self.evaluation_seconds = 0.0  # that one evaluation takes, as warming up has found
         with strategy.scope():
@@ -192,14 +194,21 @@ class Trainer:
         return self.average.applied() if self.average else nullcontext()
 
     def _call(self, steps: int, best: float | None = None, evaluate_last: bool = False) -> Call:
-        count = tf.constant(steps, tf.int64)
-        found = self._loop(
-            count,
-            self._orders(count),
-            tf.constant(math.nan if best is None else best, tf.float64),
-            tf.constant(evaluate_last),
-        )
+        found = self._loop(*self._arguments(steps, best, evaluate_last))
         return Call(*(value.numpy() for value in found))
+
+    def _arguments(self, steps: int, best: float | None, evaluate_last: bool) -> list[tf.Tensor]:
+        count = tf.constant(steps, tf.int64)
+        so_far = tf.constant(math.nan if best is None else best, tf.float64)
+        return [count, self._orders(count), so_far, tf.constant(evaluate_last)]
+
+    def program(self) -> str:
+        """What XLA has made of the loop, in its own language (HLO)."""
+        program = self._loop.experimental_get_compiler_ir(*self._arguments(0, None, False))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has another way now, which needs a seed
+            device = self.strategy.extended.worker_devices[0]
+            return str(program(stage="optimized_hlo", device_name=device))
 
     def _evaluation_alone(self) -> float:
         """The seconds of one, less those of a call that does nothing."""
