@@ -60,11 +60,6 @@ class Recorder:
 
     # Before and after the loop -----------------------------------------------------------------
 
-    def warm_up(self) -> str:
-        """Compile. Returns how, and why so."""
-        compilation = self.parts.trainer.warm_up()
-        return f"{compilation.mode}: {compilation.reason}"
-
     def begin(self) -> Progress:
         """A new run: its initial state is a checkpoint too, so that a run always has one."""
         progress = Progress()

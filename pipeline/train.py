@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline import preflight, tracking
+from pipeline.background import Background
 from pipeline.cli import hydra_main
 from pipeline.composing import compose
 from pipeline.console import Console, complain
@@ -84,13 +86,14 @@ def _fit(
     if config.tracking.kind == "off":
         if config.resume:
             raise ConfigError("tracking=off keeps no runs: there is none that resume could find.")
-    else:
-        meant = bool(config.resume or config.model.get("init_from"))  # a run that is there
-        store = tracking.open_store(config.tracking, existing=meant)
+    elif config.resume or config.model.get("init_from"):  # a run that is there
+        store = tracking.open_store(config.tracking, existing=True)
         if config.resume:
             config, resume_run_id = recorded_config(store, config, overrides)
         else:
             name_source(store, config)
+    else:
+        tracking.check(config.tracking)
 
     load_tensorflow()
     from pipeline.assembly import assemble, flat
@@ -100,18 +103,29 @@ def _fit(
     parts = assemble(config)
     if before is not None:
         before(parts)
-    tracker = tracking.start(
-        config.tracking,
-        params=flat(config),
-        run_name=config.tracking.run_name or run_name(overrides),
-        resume_run_id=resume_run_id,
-    )
+    compiling = Background("compiling", often=True)  # XLA asks Python for each operation's origin
+    parts.trainer.trace()
+    compiling.start(parts.trainer.compile)  # XLA does, while MLflow is loaded and opened
+    try:
+        tracker = tracking.start(
+            config.tracking,
+            params=flat(config),
+            run_name=config.tracking.run_name or run_name(overrides),
+            resume_run_id=resume_run_id,
+        )
+    except BaseException:
+        with suppress(Exception):
+            compiling.wait()
+        raise
     signals.at_once = partial(_end_at_once, tracker, console)
     status, error = "FAILED", None
     recorder: Recorder | None = None
     try:
         describe(tracker, parts, config, overrides)
         recorder = Recorder(tracker, parts, console)
+        compiling.wait()  # before anything is assigned: it reads all variables and writes them back
+        tracker.tags({"compiled": str(parts.trainer.compilation)})
+        parts.trainer.try_evaluation()
         if resume_run_id:
             progress = recorder.checkpoints.restore()
         else:
@@ -120,7 +134,6 @@ def _fit(
                 recorder.tell_warm_start(warm_start(parts, store, config.model.init_from))
             progress = recorder.begin()
         announce(console, parts, tracker.run_id, overrides)
-        tracker.tags({"compiled": recorder.warm_up()})
         with signals.deferred(), console.training(parts.trainer.current_step, parts.plan.total):
             reason = loop.run(
                 parts.trainer,

@@ -60,7 +60,7 @@ def main() -> int:
         parts = assemble(config)
         tracker = tracking.start(config.tracking, params=flat(config))
         recorder, trainer = Recorder(tracker, parts, Console()), parts.trainer
-        recorder.warm_up()
+        parts.trainer.warm_up()
         progress = recorder.begin().state()
         trainer.train(1)
         plain, saving, blocked = [], [], []

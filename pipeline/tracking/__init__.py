@@ -27,6 +27,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
 
 
+def check(config: Tracking) -> None:
+    """Raise ``StoreError`` where a store cannot be reached or written. Without MLflow, unless a
+    local store is to be made, and so at once."""
+    from pipeline.tracking import location
+
+    location.prepare(location.locate(config))
+
+
 def open_store(config: Tracking, existing: bool = False) -> Store:
     """The store that ``config`` names, created if it is a local one that is not there yet.
 

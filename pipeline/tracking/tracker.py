@@ -226,24 +226,16 @@ class Tracker:
         """Publish the final model, a ``tf.Module`` of the kind ``mlflow.tensorflow`` takes.
 
         Its ``__call__`` is a ``tf.function`` with an input signature. Saved here and now, sent in
-        the background. The requirements are given, because MLflow would otherwise load the model
-        in a new process to find them (6 s).
+        the background.
 
         Args:
             example: a few inputs, float32; outputs: what the model makes of them. Both fix the
                 signature, with a free first dimension.
         """
-        import mlflow.tensorflow
-        from mlflow.models import infer_signature
+        from pipeline.tracking.packaging import save_model
 
         folder = self._outbox / uuid.uuid4().hex / "model"
-        mlflow.tensorflow.save_model(
-            module,
-            str(folder),
-            signature=infer_signature(example, outputs),
-            input_example=example,
-            pip_requirements=list(pip_requirements),
-        )
+        save_model(module, folder, example, outputs, pip_requirements)
         record = {**self.ranking(step, metrics), "folder": self._below(folder), "name": name}
         self._journal.append({"model": record})
 

@@ -27,6 +27,9 @@ class Compilation:
     mode: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.mode}: {self.reason}"
+
 
 def choose(
     requested: str, model: Layer, element: tf.TensorSpec, replicas: int, on_gpu: bool

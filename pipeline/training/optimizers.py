@@ -171,7 +171,6 @@ class Adam(Optimizer):
         correction = tf.sqrt(1 - tf.pow(self.beta_2, count)) / (1 - tf.pow(self.beta_1, count))
         return rate * correction * first / (tf.sqrt(second) + self.epsilon)
 
-
     def update(
         self,
         path: str,

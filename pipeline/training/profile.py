@@ -7,7 +7,7 @@ scope that it was made in; XLA makes one kernel of several operations, which cou
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def profile(trainer: Trainer, steps: int, folder: Path) -> dict[str, float]:
         left = steps
         while left > 0:
             left -= len(trainer.train(min(left, trainer.steps_per_call)).rows)
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for name, took in _operations(folder):
         if part := scope_of(name):
             seconds[part] += took

@@ -134,9 +134,8 @@ class TrainingStep:
         # Unrolled: BatchNorm reduces over the replicas, which no loop inside a replica allows.
         for number, part in enumerate(tf.split(indices, self.accumulate)):
             # One microbatch after the other, so that only one is in memory.
-            with tf.control_dependencies([sums]):
-                with tf.name_scope("input"):
-                    x, y = tf.gather(inputs, part), tf.gather(labels, part)
+            with tf.control_dependencies([sums]), tf.name_scope("input"):
+                x, y = tf.gather(inputs, part), tf.gather(labels, part)
             more, part_sums = self._backward(number)(x, y, step, replica)
             gradients = [a + b for a, b in zip(gradients, more, strict=True)] if gradients else more
             sums += part_sums

@@ -134,9 +134,23 @@ class Trainer:
         return int(self.step.numpy())
 
     def warm_up(self) -> Compilation:
-        """Trace and compile without taking a step, and try and time an evaluation.
+        """Trace, compile, and try an evaluation, without taking a step.
 
         Returns how the loop was compiled in the end.
+        """
+        self.trace()
+        self.compile()
+        self.try_evaluation()
+        return self.compilation
+
+    def trace(self) -> None:
+        """Make the graph, in Python alone."""
+        self._loop.get_concrete_function(*self._arguments(0))
+
+    def compile(self) -> None:
+        """Let TensorFlow compile it, which may go on beside other Python.
+
+        Takes no step, and writes every variable back as it was.
         """
         try:
             self._call(0)
@@ -148,12 +162,16 @@ class Trainer:
             self._step.mode = "off"
             self._make_loop()
             self._call(0)
-        if self.validation is not None:
-            # Again where it is short: the first ones are slower.
-            took = [self._evaluation_alone()]
-            took += [self._evaluation_alone() for _ in range(3) if took[0] < 0.1]
-            self.evaluation_seconds = max(0.0, min(took))
-        return self.compilation
+
+    def try_evaluation(self) -> None:
+        """Evaluate once before training, to see that it works and how long it takes."""
+        if self.validation is None:
+            return
+        empty, one = self._seconds(evaluate=False), self._seconds(evaluate=True)
+        for _ in range(5 if one < 0.1 else 0):  # again where it is short: the first are slower
+            empty = min(empty, self._seconds(evaluate=False))
+            one = min(one, self._seconds(evaluate=True))
+        self.evaluation_seconds = max(0.0, one - empty)
 
     def train(self, steps: int, best: float | None = None, evaluate_last: bool = False) -> Trained:
         """Take ``steps`` (at most ``steps_per_call``) steps, and evaluate where that is due.
@@ -186,7 +204,10 @@ class Trainer:
             _, *means = self._call(0, evaluate_last=True).evaluations[0]
             return self._named(means)
         if feed.name not in self._evaluations:
-            self._evaluations[feed.name] = self._compiled(self._evaluation(feed).means)
+            # Not by XLA: it takes longer to compile than the one pass that is made over a split.
+            self._evaluations[feed.name] = tf.function(
+                self._evaluation(feed).means, autograph=False
+            )
         return self._named(self._evaluations[feed.name]().numpy())
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
@@ -197,26 +218,26 @@ class Trainer:
         found = self._loop(*self._arguments(steps, best, evaluate_last))
         return Call(*(value.numpy() for value in found))
 
-    def _arguments(self, steps: int, best: float | None, evaluate_last: bool) -> list[tf.Tensor]:
+    def _arguments(
+        self, steps: int, best: float | None = None, evaluate_last: bool = False
+    ) -> list[tf.Tensor]:
         count = tf.constant(steps, tf.int64)
         so_far = tf.constant(math.nan if best is None else best, tf.float64)
         return [count, self._orders(count), so_far, tf.constant(evaluate_last)]
 
     def program(self) -> str:
         """What XLA has made of the loop, in its own language (HLO)."""
-        program = self._loop.experimental_get_compiler_ir(*self._arguments(0, None, False))
+        program = self._loop.experimental_get_compiler_ir(*self._arguments(0))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has another way now, which needs a seed
             device = self.strategy.extended.worker_devices[0]
             return str(program(stage="optimized_hlo", device_name=device))
 
-    def _evaluation_alone(self) -> float:
-        """The seconds of one, less those of a call that does nothing."""
+    def _seconds(self, evaluate: bool) -> float:
+        """Of a call that takes no step."""
         begun = time.perf_counter()
-        self._call(0, evaluate_last=True)
-        between = time.perf_counter()
-        self._call(0)
-        return 2 * between - begun - time.perf_counter()
+        self._call(0, evaluate_last=evaluate)
+        return time.perf_counter() - begun
 
     def _named(self, means: Any) -> dict[str, float]:
         return dict(zip(self.task.metrics, map(float, means), strict=True))
@@ -240,8 +261,5 @@ class Trainer:
         self._orders = tf.function(
             self._inner.orders, autograph=False, input_signature=[tf.TensorSpec([], tf.int64)]
         )
-        self._loop = self._compiled(self._inner)
-
-    def _compiled(self, function: Callable[..., Any]) -> Any:
         compile_it = self.compilation.mode == "loop" or None
-        return tf.function(function, jit_compile=compile_it, autograph=False)
+        self._loop = tf.function(self._inner, jit_compile=compile_it, autograph=False)

@@ -38,7 +38,7 @@ class Ours(Continuous):
         self.recorder = Recorder(self.tracker, parts, Console())
         parts.adapt()
         self.progress = self.recorder.begin()
-        self.compilation = self.recorder.warm_up()
+        self.compilation = parts.trainer.warm_up()
 
     def run(self) -> None:
         parts = self.parts
