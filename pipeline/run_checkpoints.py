@@ -101,7 +101,8 @@ class RunCheckpoints:
         early = recent and self._seconds > 0  # with 0 every one is saved, and waited for
         if early and not due and not best:
             return
-        snapshot = self._snapshot(self.parts.trainer.kept if kept else None)
+        # What is due in any case is the end: nobody trains on meanwhile.
+        snapshot = None if due else self._snapshot(self.parts.trainer.kept if kept else None)
         ranking = self.tracker.ranking(step, metrics)
         taken = Taken(metrics, Progress(**progress), ranking, best, snapshot)
         if best:  # what is held is no longer that

@@ -97,8 +97,10 @@ def _fit(
 
     load_tensorflow()
     from pipeline.assembly import assemble, flat
+    from pipeline.profiling import Profiling
     from pipeline.recording import Recorder, announce, describe
     from pipeline.training import loop
+    from pipeline.training.spent import Spent
 
     parts = assemble(config)
     if before is not None:
@@ -123,6 +125,7 @@ def _fit(
     try:
         describe(tracker, parts, config, overrides)
         recorder = Recorder(tracker, parts, console)
+        profiling = Profiling(tracker, parts, console)
         compiling.wait()  # before anything is assigned: it reads all variables and writes them back
         tracker.tags({"compiled": str(parts.trainer.compilation)})
         parts.trainer.try_evaluation()
@@ -134,6 +137,8 @@ def _fit(
                 recorder.tell_warm_start(warm_start(parts, store, config.model.init_from))
             progress = recorder.begin()
         announce(console, parts, tracker.run_id, overrides)
+        profiling.take()
+        spent = Spent()
         with signals.deferred(), console.training(parts.trainer.current_step, parts.plan.total):
             reason = loop.run(
                 parts.trainer,
@@ -141,7 +146,9 @@ def _fit(
                 progress,
                 recorder,
                 lambda: signals.received is not None,
+                spent,
             )
+        profiling.tell(spent)
         recorder.checkpoints.tell_unsaved()
         if reason == "stopped":
             raise Stopped(signals.received or 15)

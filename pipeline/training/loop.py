@@ -54,13 +54,17 @@ def run(
     progress: Progress,
     recorder: Recorder,
     stop_requested: Callable[[], bool],
+    spent: Spent | None = None,
 ) -> str:
     """Train from where ``trainer`` stands to the end of the plan. Returns why it ended:
-    ``finished``, ``early_stopping`` or ``stopped`` (by ``stop_requested``, after a save)."""
+    ``finished``, ``early_stopping`` or ``stopped`` (by ``stop_requested``, after a save).
+
+    ``spent``: is told where the time goes.
+    """
     step = trainer.current_step
     if progress.out_of_patience(step, plan):
         return "early_stopping"  # before the process that had decided it was killed
-    pace, spent = Pace(), Spent()
+    pace, spent = Pace(), spent or Spent()
     while step < plan.total:
         n = plan.call_from(step, progress.best_step, pace, trainer.keeps_best)
         begun = time.perf_counter()

@@ -7,6 +7,7 @@ scope that it was made in; XLA makes one kernel of several operations, which cou
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from pipeline.training.trainer import Trainer
 
-PARTS = ("input", "forward", "backward", "reduce", "update", "evaluation", "other")
+PARTS = ("input", "forward", "backward", "reduce", "update", "other")
 WARM = 16  # steps before those that are counted
 _SCOPES = {"evaluation", "input", "forward", "reduce", "update"}
 _WRAPPERS = {"While", "StatelessWhile", "If", "StatelessIf", "PartitionedCall"}
@@ -24,23 +25,32 @@ _WRAPPERS |= {"StatefulPartitionedCall"}
 
 
 def profile(trainer: Trainer, steps: int, folder: Path) -> dict[str, float]:
-    """Train ``steps`` steps under TensorFlow's profiler, whose files go to ``folder``.
+    """Train ``steps`` steps under TensorFlow's profiler, and undo them.
 
-    Returns the share of each of ``PARTS`` in the time that operations took, which add up to 1.
+    Its files go to ``folder``. Returns the share of each of ``PARTS`` in the time that operations
+    took, which add up to 1.
     """
+    checkpoint = tf.train.Checkpoint(**trainer.objects)
+    with tempfile.TemporaryDirectory() as scratch:
+        before = checkpoint.write(f"{scratch}/before")
+        _train(trainer, steps, folder)
+        checkpoint.read(before).assert_consumed()
     scope_of = _scopes_in_xla(trainer) if trainer.compilation.mode == "loop" else _scope
+    seconds: dict[str, float] = defaultdict(float)
+    for name, took in _operations(folder):
+        if (part := scope_of(name)) and part != "evaluation":  # which is timed by itself
+            seconds[part] += took
+    total = sum(seconds.values())
+    return {part: seconds[part] / total if total else 0.0 for part in PARTS}
+
+
+def _train(trainer: Trainer, steps: int, folder: Path) -> None:
     trainer.train(WARM)
     options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)
     with tf.profiler.experimental.Profile(str(folder), options):
         left = steps
         while left > 0:
             left -= len(trainer.train(min(left, trainer.steps_per_call)).rows)
-    seconds: dict[str, float] = defaultdict(float)
-    for name, took in _operations(folder):
-        if part := scope_of(name):
-            seconds[part] += took
-    total = sum(seconds.values())
-    return {part: seconds[part] / total if total else 0.0 for part in PARTS}
 
 
 def part_of(path: str) -> str:

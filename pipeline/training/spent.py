@@ -44,16 +44,19 @@ class Spent:
         self._told = now
         return True
 
-    def metrics(self, batch_size: int) -> dict[str, float]:
-        """Speed, with everything that the run does, and shares of its time that add up to 1."""
+    def shares(self) -> dict[str, float]:
+        """Of the time since training began; they add up to 1."""
         elapsed = time.perf_counter() - self._begun
-        rate = self._steps / elapsed
-        found = {
+        names = ("training", "evaluation", "tracking", "checkpoint")
+        found = {name: self._seconds[name] / elapsed for name in names}
+        return found | {"other": 1.0 - sum(found.values())}
+
+    def metrics(self, batch_size: int) -> dict[str, float]:
+        """Speed, with everything that the run does, and the shares of its time."""
+        rate = self._steps / (time.perf_counter() - self._begun)
+        return {
             "speed/steps_per_second": rate,
             "speed/examples_per_second": rate * batch_size,
             "speed/step_ms": 1000.0 / rate,
+            **{f"speed/share/{name}": share for name, share in self.shares().items()},
         }
-        names = ("training", "evaluation", "tracking", "checkpoint")
-        shares = {name: self._seconds[name] / elapsed for name in names}
-        shares["other"] = 1.0 - sum(shares.values())
-        return found | {f"speed/share/{name}": share for name, share in shares.items()}

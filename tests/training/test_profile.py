@@ -1,0 +1,39 @@
+"""Which part of a step an operation's name says."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("while/body/_1/while/input/GatherV2", "input"),
+        ("while/body/_1/while/replica_1/input_1/Cast", "input"),
+        ("while/forward/stack_1/dense/matmul", "forward"),
+        ("gradient_tape/while/forward/stack_1/dense/matmul/MatMul", "backward"),
+        ("while/reduce/AddN", "reduce"),
+        ("while/update/ResourceApplyAdam", "update"),
+        ("while/evaluation/stack_1/dense/matmul", "evaluation"),
+        ("while/TensorArrayV2Write/TensorListSetItem", "other"),
+    ],
+)
+def test_scopes_name_the_parts(name: str, part: str) -> None:
+    from pipeline.training.profile import part_of
+
+    assert part_of(name) == part
+
+
+def test_time_of_what_is_within_another_counts_once() -> None:
+    """A [0, 100) holds B [10, 40), which holds C [20, 30); then D [50, 60) in A, E after it."""
+    from pipeline.training.profile import _own_times
+
+    spans = {"A": (0, 100), "B": (10, 30), "C": (20, 10), "D": (50, 10), "E": (100, 5)}
+    names = {i: SimpleNamespace(name=name) for i, name in enumerate(spans)}
+    events = [
+        SimpleNamespace(metadata_id=i, offset_ps=begin, duration_ps=took)
+        for i, (begin, took) in enumerate(spans.values())
+    ]
+    assert dict(_own_times(reversed(events), names)) == {"A": 60, "B": 20, "C": 10, "D": 10, "E": 5}
