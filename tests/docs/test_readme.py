@@ -24,6 +24,8 @@ NOT_RUN = {
     "pip install -c constraints.txt -e .": "CI runs it as printed, in a fresh environment",
     "pip install -c constraints.txt -e '.[test]'": "CI runs it as printed, in a fresh environment",
     "pytest": "this is it",
+    "python experiments/speed/study.py": "half an hour",
+    "python experiments/speed/time_to_result.py": "three minutes",
 }
 # Run with more than is printed, to be quicker: XLA is left to the first commands of each kind.
 SHORTER = {
