@@ -150,7 +150,7 @@ MEASURED: dict[str, tuple[str, list[tuple[str, tuple[Any, ...]]]]] = {
         "tracking",
         [(f"{n:,} steps", (n,)) for n in (1_000, 10_000, 100_000, 1_000_000)],
     ),
-    "runs": ("runs", [(f"{n:,} runs", (n,)) for n in (1, 10, 100, 1000)]),
+    "runs": ("runs", [(f"{n:,} run{'s' * (n > 1)}", (n,)) for n in (1, 10, 100, 1000)]),
 }
 
 

@@ -5,6 +5,7 @@ Nothing here fails: without git, or outside a repository, the fields say ``none`
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -96,16 +97,13 @@ def surroundings(devices: Sequence[str], folder: Path | None = None) -> Surround
     commit = _git(folder, "rev-parse", "--verify", "-q", "HEAD").strip() or NONE
     status = _git(folder, "status", "--porcelain", "-z", "--untracked-files=all")
     untracked = [entry[3:] for entry in status.split("\0") if entry.startswith("?? ")]
-    distributions = {
-        found.metadata["Name"]: found.version for found in importlib.metadata.distributions()
-    }
     return Surroundings(
         commit=commit,
         branch=_git(folder, "symbolic-ref", "--short", "-q", "HEAD").strip() or NONE,
         dirty=bool(status),
         patch=_git(folder, "diff", *PLAIN, "HEAD") if commit != NONE else "",
         untracked=tuple(untracked),
-        packages=dict(sorted(distributions.items(), key=lambda item: str(item[0]).lower())),
+        packages=packages(),
         python=platform.python_version(),
         platform=platform.platform(),
         host=socket.gethostname(),
@@ -113,6 +111,13 @@ def surroundings(devices: Sequence[str], folder: Path | None = None) -> Surround
         devices=tuple(devices),
         command=shlex.join([*_program(), *sys.argv[1:]]),
     )
+
+
+@functools.cache
+def packages() -> dict[str, str]:
+    """Everything that is installed, with its version; read once, since it takes half a second."""
+    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    return dict(sorted(found.items(), key=lambda item: str(item[0]).lower()))
 
 
 def here(devices: Sequence[str]) -> Surroundings:
