@@ -75,7 +75,7 @@ class Trainer:
     average: float | None = None  # decay of the moving average of weights; null: none
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     deterministic: bool = True
-    checkpoint_seconds: float = 1.0  # least between two, the best waits in memory; 0: save each
+    checkpoint_seconds: float = 5.0  # least between two, the best waits in memory; 0: save each
     stop_within: float = 5.0  # seconds: bound on one call, so that signals are answered
     profile: int = 0  # steps to profile before training, which are undone; 0: none
 

@@ -102,6 +102,16 @@ def races(blocks: Iterable[Block]) -> list[Race]:
     return list(found.values())
 
 
+def read(file: Path) -> list[Block]:
+    """What ``write`` wrote."""
+    kinds = {f.name: {"int": int, "float": float, "str": str}[str(f.type)] for f in fields(Block)}
+    with open(file, newline="", encoding="utf-8") as lines:
+        return [
+            Block(**{name: kinds[name](text) for name, text in row.items()})
+            for row in csv.DictReader(lines)
+        ]
+
+
 def write(blocks: Iterable[Block], file: Path) -> None:
     """As a table."""
     with open(file, "w", newline="", encoding="utf-8") as lines:

@@ -16,12 +16,28 @@ from workloads import WORKLOADS
 
 def markdown(races: Sequence[Race]) -> str:
     """Everything as a page, each number with its lowest and highest."""
-    sections = [_machine()]
+    sections = [_machine(), "## In short", summary(races)]
     for replicas in sorted({race.replicas for race in races}):
         chosen = [race for race in races if race.replicas == replicas]
         sections.append(f"## {replicas} replica{'s' * (replicas > 1)}")
         sections += [_speeds(chosen), _ratios(chosen), *_failures(chosen), _verdicts(chosen)]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def summary(races: Sequence[Race]) -> str:
+    """Ours, and how many times as fast as the peers it is; medians over the rounds."""
+    groups = [group for group in GROUPS if group not in ("ours", "products")]
+    table = [["training", "ours, steps/s", *(f"times {GROUPS[group]}" for group in groups)]]
+    for race in races:
+        numbers = race.numbers("ours")
+        name = WORKLOADS[race.workload].title
+        row = [name if race.replicas == 1 else f"{name}, {race.replicas} replicas"]
+        row.append(_rate(numbers.median) if numbers else "failed")
+        for group in groups:
+            ratio = race.ratio(group)
+            row.append(f"{ratio.median:.2f}" if ratio else "")
+        table.append(row)
+    return _table(table)
 
 
 def figure(races: Sequence[Race], folder: Path) -> None:

@@ -113,6 +113,8 @@ def main() -> int:
     asked = _arguments()
     found: list[Block] = []
     asked.out.mkdir(parents=True, exist_ok=True)
+    if asked.report:
+        return _report(blocks.read(asked.out / "results.csv"), asked.out)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, Progress() as progress:
         for name in asked.workload:
             workloads.write(WORKLOADS[name], Path(scratch))
@@ -126,10 +128,14 @@ def main() -> int:
             finally:
                 field.kill()
             found += field.blocks
+    return _report(found, asked.out)
+
+
+def _report(found: list[Block], folder: Path) -> int:
     races = blocks.races(found)
     text = report.markdown(races)
-    (asked.out / "results.md").write_text(text, "utf-8")
-    report.figure(races, asked.out)
+    (folder / "results.md").write_text(text, "utf-8")
+    report.figure(races, folder)
     print(text)
     return 0
 
@@ -157,6 +163,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="that a block takes (2)")
     parser.add_argument("--only", nargs="+", choices=groups, default=groups, help="of contenders")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the results")
+    parser.add_argument("--report", action="store_true", help="only, out of results.csv")
     return parser.parse_args()
 
 

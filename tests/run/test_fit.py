@@ -173,7 +173,7 @@ def test_a_record_that_is_older_than_a_key_has_its_default(
     older = "".join(line for line in text.splitlines(True) if "checkpoint_seconds" not in line)
     assert older != text
     monkeypatch.setattr(artifacts, "recorded_text", lambda *_: older)
-    assert read_config(store, result.run_id).trainer.checkpoint_seconds == 1.0
+    assert read_config(store, result.run_id).trainer.checkpoint_seconds == 5.0
 
 
 def test_finished_run_is_not_run_again(result, fit) -> None:
