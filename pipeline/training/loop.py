@@ -93,14 +93,14 @@ def run(
             with spent.on("tracking"):
                 rows, improved = trained.rows[done - first :], False
                 measured = _log(rows, done, trainer.columns, plan, progress, recorder)
-        if trained.evaluations and (spent.due(SPEED_EVERY) or step == plan.total):
-            recorder.log(spent.metrics(plan.batch_size), done)
         recorder.show(step, progress.latest)
         if trained.failure:
             raise TrainingError(trained.failure)
 
         stopping, over = stop_requested(), progress.out_of_patience(step, plan)
         ending = step == plan.total or stopping or over
+        if spent.due(SPEED_EVERY) or ending:
+            recorder.log(spent.metrics(plan.batch_size), step)
         if improved or ending or step % plan.checkpoint_every == 0:
             with spent.on("checkpoint"):
                 recorder.save(step, measured, progress.state(), best=improved, due=ending)
