@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from layers import Layer
 from pipeline.data.feed import ResidentFeed
-from pipeline.errors import TrainingError
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.training.average import WeightAverage
 from pipeline.training.compilation import Compilation
 from pipeline.training.evaluation import Evaluation, Validation
@@ -150,14 +150,17 @@ class Trainer:
     def compile(self) -> None:
         """Let TensorFlow compile it, which may go on beside other Python.
 
-        Takes no step, and writes every variable back as it was.
+        Takes no step, and writes every variable back as it was. Where XLA refuses the model, it is
+        left out; raises ``ConfigError`` where it was asked for.
         """
         try:
             self._call(0)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-            if self.compilation.mode == "off" or self.compilation.reason.startswith("asked"):
+            if self.compilation.mode == "off":
                 raise
-            reason = f"XLA refuses the model: {str(error).strip().splitlines()[0][:200]}"
+            if self.compilation.reason.startswith("asked"):
+                raise self._refused(error) from error
+            reason = f"XLA refuses the model: {_said(error)}"
             self.compilation = Compilation("off", reason)
             self._step.mode = "off"
             self._make_loop()
@@ -180,7 +183,12 @@ class Trainer:
             best: of the objective, so far; the state at an evaluation that is better is kept.
             evaluate_last: evaluate after the last step, due or not.
         """
-        call = self._call(steps, best, evaluate_last)
+        try:
+            call = self._call(steps, best, evaluate_last)
+        except tf.errors.UnimplementedError as error:
+            if self.compilation.mode == "gradients":  # which are compiled in the first step
+                raise self._refused(error) from error
+            raise
         rows = call.rows[: call.steps]
         evaluations = [
             (int(step), self._named(means)) for step, *means in call.evaluations[: call.count]
@@ -239,6 +247,12 @@ class Trainer:
         self._call(0, evaluate_last=evaluate)
         return time.perf_counter() - begun
 
+    def _refused(self, error: tf.errors.OpError) -> ConfigError:
+        return ConfigError(
+            f"trainer.compile={self.compilation.mode}: XLA refuses the model: {_said(error)}. Use "
+            "trainer.compile=auto, which does without XLA there."
+        )
+
     def _named(self, means: Any) -> dict[str, float]:
         return dict(zip(self.task.metrics, map(float, means), strict=True))
 
@@ -263,3 +277,11 @@ class Trainer:
         )
         compile_it = self.compilation.mode == "loop" or None
         self._loop = tf.function(self._inner, jit_compile=compile_it, autograph=False)
+
+
+def _said(error: tf.errors.OpError) -> str:
+    """The line that says why, which TensorFlow may put after some of its own."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    idle = ("Graph execution error", "Detected at", "<stack", "[[")
+    lines = [line for line in lines if line and not line.startswith(idle)]
+    return (lines or [type(error).__name__])[0][:200].rstrip(".")

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.errors import ConfigError
+
 PROJECT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(path.stem for path in (PROJECT / "conf" / "experiment").glob("*.yaml"))
 # Compiling convolutions takes XLA on CPU long, and nobody is given that unless he asks for it.
 LONG = {"digits_cnn", "speed_cnn"}
+# XLA has no gradient of max pooling that is the same each time, which op determinism asks for.
+REFUSED = {"digits_cnn": "MaxPool"}
 STEPS = 6
 
 pytestmark = pytest.mark.slow
@@ -31,12 +35,18 @@ def _trained(name: str, mode: str) -> tuple[np.ndarray, dict[str, float]]:
     from pipeline.train import compose
 
     parts = assemble(compose("train", [f"+experiment={name}", f"trainer.compile={mode}"]))
+    parts.trainer.compile()
     rows = parts.trainer.train(STEPS).rows
     return rows, parts.evaluate("val")
 
 
 @pytest.mark.parametrize(("name", "mode"), _cases())
 def test_compiled_experiment_trains_as_the_plain_one(name: str, mode: str) -> None:
+    if name in REFUSED:
+        says = rf"trainer.compile={mode}: XLA refuses the model: .*{REFUSED[name]}.*compile=auto"
+        with pytest.raises(ConfigError, match=says):
+            _trained(name, mode)
+        return
     rows, validation = _trained(name, mode)
     expected, plain = _trained(name, "off")
     np.testing.assert_allclose(rows, expected, rtol=2e-3, atol=1e-4)
