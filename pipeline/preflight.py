@@ -34,6 +34,7 @@ RANGES = {
     "trainer.average": "(0, 1)",
     "trainer.checkpoint_seconds": "[0, inf)",
     "trainer.stop_within": "(0, inf)",
+    "trainer.profile": "[0, inf)",
     "trainer.early_stopping.min_delta": "[0, inf)",
     "strategy.replicas": "[1, inf)",
 }

@@ -33,6 +33,7 @@ class Recorder:
         self.parts = parts
         self.console = console
         self.checkpoints = RunCheckpoints(tracker, parts, console)
+        self.save = self.checkpoints.save
 
     # What the loop calls -----------------------------------------------------------------------
 
@@ -40,19 +41,6 @@ class Recorder:
         """Keep points of the metric history."""
         if metrics:
             self.tracker.log(metrics, step)
-
-    def save(
-        self,
-        step: int,
-        metrics: dict[str, float],
-        progress: dict[str, Any],
-        *,
-        best: bool,
-        due: bool = False,
-        kept: bool = False,
-    ) -> None:
-        """Write a checkpoint and publish it."""
-        self.checkpoints.save(step, metrics, progress, best=best, due=due, kept=kept)
 
     def show(self, step: int, metrics: dict[str, float]) -> None:
         """Tell a person how it goes."""

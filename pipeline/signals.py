@@ -36,17 +36,18 @@ class StopSignals:
     """Catches the signals inside ``with``. In threads other than the main one it never stops.
 
     ``at_once``: called in another thread where a signal came again and the main thread does not
-    answer, being in a long call. When it has returned, the process ends.
+    answer, being in a long call. When it has returned, the process ends, unless it says ``False``.
     """
 
     CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.at_once: Callable[[Stopped], None] | None = None
+        self.at_once: Callable[[Stopped], bool] | None = None
         self._arrived = 0
         self._answered = threading.Event()
         self._deferring = False
+        self._ignoring = False
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
         self._wakeup_before = -1
@@ -80,7 +81,25 @@ class StopSignals:
         finally:
             self._deferring = False
 
+    @contextmanager
+    def ignored(self) -> Iterator[None]:
+        """Inside, no signal interrupts: what ends a run must not be cut off by an impatient second
+        one, which ``at_once`` answers."""
+        self._ignoring = True
+        try:
+            yield
+        finally:
+            self._ignoring = False
+
+    def answer(self) -> None:
+        """Stop, where a signal has come that was deferred."""
+        if self.received is not None:
+            self._answered.set()
+            raise Stopped(self.received)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._ignoring:
+            return
         again = self.received is not None or self._arrived > 1
         self.received = number
         if again or not self._deferring:
@@ -95,7 +114,9 @@ class StopSignals:
             again = caught and self._arrived > 1
             if again and self.at_once and not self._answered.wait(ANSWER):
                 stopped = Stopped(caught[-1])
+                ending = True
                 try:
-                    self.at_once(stopped)
+                    ending = self.at_once(stopped)
                 finally:
-                    os._exit(stopped.exit_code)
+                    if ending:
+                        os._exit(stopped.exit_code)

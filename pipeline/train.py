@@ -109,12 +109,15 @@ def _fit(
     parts.trainer.trace()
     compiling.start(parts.trainer.compile)  # XLA does, while MLflow is loaded and opened
     try:
-        tracker = tracking.start(
-            config.tracking,
-            params=flat(config),
-            run_name=config.tracking.run_name or run_name(overrides),
-            resume_run_id=resume_run_id,
-        )
+        if config.tracking.kind != "off":
+            tracking.open_store(config.tracking)  # takes long, and may be interrupted
+        with signals.deferred():  # a run that is made is ended too
+            tracker = tracking.start(
+                config.tracking,
+                params=flat(config),
+                run_name=config.tracking.run_name or run_name(overrides),
+                resume_run_id=resume_run_id,
+            )
     except BaseException:
         with suppress(Exception):
             compiling.wait()
@@ -123,6 +126,7 @@ def _fit(
     status, error = "FAILED", None
     recorder: Recorder | None = None
     try:
+        signals.answer()
         describe(tracker, parts, config, overrides)
         recorder = Recorder(tracker, parts, console)
         profiling = Profiling(tracker, parts, console)
@@ -163,13 +167,15 @@ def _fit(
         error = traceback.format_exc()
         raise
     finally:
-        if recorder is not None:
-            recorder.checkpoints.close(wait=status == "FAILED")
-        tracker.finish(status, error)
-        if tracker.warning:
-            complain(f"warning: {tracker.warning}")
-        if status != "FINISHED":
-            console.result(tracker.run_id, status, {})
+        signals.at_once = partial(_give_up, tracker, console)
+        with signals.ignored():
+            if recorder is not None:
+                recorder.checkpoints.close(wait=status == "FAILED")
+            tracker.finish(status, error)
+            if tracker.warning:
+                complain(f"warning: {tracker.warning}")
+            if status != "FINISHED":
+                console.result(tracker.run_id, status, {})
     if config.tracking.kind != "off":
         console.line("metrics, checkpoints and the model: python -m pipeline.ui")
     console.result(
@@ -180,7 +186,7 @@ def _fit(
     return Result(tracker.run_id, status, reason, progress.best, metrics)
 
 
-def _end_at_once(tracker: AnyTracker, console: Console, stopped: Stopped) -> None:
+def _end_at_once(tracker: AnyTracker, console: Console, stopped: Stopped) -> bool:
     """In another thread than the one that trains, which is in a long call; the process ends then.
 
     Nothing is saved: the run goes on from its last checkpoint.
@@ -188,6 +194,16 @@ def _end_at_once(tracker: AnyTracker, console: Console, stopped: Stopped) -> Non
     tracker.finish("KILLED", longest=AT_ONCE)
     console.line(f"{stopped} at once, without saving; go on with: resume={tracker.run_id}")
     console.result(tracker.run_id, "KILLED", {})
+    return True
+
+
+def _give_up(tracker: AnyTracker, console: Console, stopped: Stopped) -> bool:
+    """In another thread than the one that delivers what is left of a run, which may take long."""
+    if not tracker.finish("KILLED", longest=AT_ONCE):  # waits for the other, which tells the result
+        return False
+    console.line(f"{stopped} at once; what MLflow lacks: python -m pipeline.doctor --apply")
+    console.result(tracker.run_id, "KILLED", {})
+    return True
 
 
 def conclude(recorder: Recorder, progress: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -34,3 +35,13 @@ def test_what_a_task_raises_is_raised_once_by_who_waits() -> None:
     with pytest.raises(KeyError, match="lost"):
         background.wait()
     background.wait()
+
+
+@pytest.mark.parametrize("often", [False, True])
+def test_threads_take_turns_more_often_while_a_task_that_asks_for_it_runs(often: bool) -> None:
+    usual, seen = sys.getswitchinterval(), []
+    background = Background("tests", often)
+    background.start(lambda: seen.append(sys.getswitchinterval()))
+    background.wait()
+    assert (seen[0] < usual / 10) is often
+    assert sys.getswitchinterval() == usual

@@ -30,7 +30,7 @@ signal.signal(signal.SIGUSR1, lambda *_: None)
 sys.setswitchinterval(100)
 go, connection = threading.Event(), sqlite3.connect(":memory:")
 with StopSignals() as signals, signals.deferred():
-    signals.at_once = lambda stopped: print(stopped, "at once", flush=True)
+    signals.at_once = lambda stopped: print(stopped, "at once", flush=True) is None
     threading.Thread(target=send, daemon=True).start()
     go.set()
     connection.execute(ENDLESS).fetchall()

@@ -37,7 +37,7 @@ model = keras.Sequential(
     [keras.Input((64,)), keras.layers.Dense(UNITS, "relu"), keras.layers.Dense(10)]
 )
 model.compile(
-    keras.optimizers.AdamW(RATE),
+    keras.optimizers.Adam(RATE),
     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )

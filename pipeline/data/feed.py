@@ -72,7 +72,7 @@ class ResidentFeed:
     def order(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
         """The indices of one epoch, int32 [n], in graph."""
         key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        # Sorting random bits: XLA has no kernel for stateless_shuffle, where it compiles this too.
+        # Sorting random bits, which is the same permutation by whatever it is compiled.
         bits = tf.random.stateless_uniform(
             [self.size], key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
         )

@@ -251,9 +251,14 @@ class Tracker:
         """
         if status not in ENDED:
             raise ValueError(f"status={status!r}: expected one of {', '.join(ENDED)}.")
-        with self._finishing:  # two threads may, when signals come
+        # Two threads may, when signals come.
+        if not self._finishing.acquire(timeout=min(longest, threading.TIMEOUT_MAX)):
+            return self._journal.undelivered()
+        try:
             if self._finished is None:
                 self._finished = self._finish(status, error, longest)
+        finally:
+            self._finishing.release()
         return self._finished
 
     def _finish(self, status: str, error: str | None, longest: float) -> int:

@@ -60,25 +60,21 @@ class Optimizer(tf.Module):
             variable = self.variables_by_path[path]
             dtype = wide_dtype(variable)
             rate = tf.cast(self.learning_rate * scale, dtype)
-            decay = bool(self.weight_decay) and decays(path, variable)
-            if variable.dtype == dtype and not decay:
-                self.update(path, variable, gradient, rate, tf.cast(count, dtype))
-                continue
-            step = self.step(path, tf.cast(gradient, dtype), rate, tf.cast(count, dtype))
-            if decay:
-                step += rate * self.weight_decay * tf.cast(variable, dtype)
-            variable.assign_sub(tf.cast(step, variable.dtype))
+            done = tf.cast(count, dtype)
+            decay = self.weight_decay if decays(path, variable) else 0.0
+            if variable.dtype == dtype:
+                if decay:
+                    variable.assign_sub(rate * decay * variable)
+                self.update(path, gradient, rate, done)
+            else:  # narrower: the whole step is rounded once
+                step = self.step(path, tf.cast(gradient, dtype), rate, done)
+                if decay:
+                    step += rate * decay * tf.cast(variable, dtype)
+                variable.assign_sub(tf.cast(step, variable.dtype))
 
-    def update(
-        self,
-        path: str,
-        variable: tf.Variable,
-        gradient: tf.Tensor,
-        rate: tf.Tensor,
-        count: tf.Tensor,
-    ) -> None:
-        """Subtract ``step``. For an optimizer that TensorFlow has a kernel of."""
-        variable.assign_sub(self.step(path, gradient, rate, count))
+    def update(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> None:
+        """Subtract ``step`` from the variable at ``path``, by a kernel where TensorFlow has one."""
+        self.variables_by_path[path].assign_sub(self.step(path, gradient, rate, count))
 
     def step(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         """What to subtract from the variable at ``path``. ``count``: 1 in the first update."""
@@ -171,17 +167,10 @@ class Adam(Optimizer):
         correction = tf.sqrt(1 - tf.pow(self.beta_2, count)) / (1 - tf.pow(self.beta_1, count))
         return rate * correction * first / (tf.sqrt(second) + self.epsilon)
 
-    def update(
-        self,
-        path: str,
-        variable: tf.Variable,
-        gradient: tf.Tensor,
-        rate: tf.Tensor,
-        count: tf.Tensor,
-    ) -> None:
+    def update(self, path: str, gradient: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> None:
         # One pass over memory by all cores, where ``step`` takes ten. XLA makes the same of both.
         tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
+            var=self.variables_by_path[path].handle,
             m=self.slots["first"][path].handle,
             v=self.slots["second"][path].handle,
             beta1_power=tf.pow(tf.cast(self.beta_1, count.dtype), count),

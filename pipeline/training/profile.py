@@ -15,6 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from pipeline.errors import TrainingError
 from pipeline.training.trainer import Trainer
 
 PARTS = ("input", "forward", "backward", "reduce", "update", "other")
@@ -45,12 +46,15 @@ def profile(trainer: Trainer, steps: int, folder: Path) -> dict[str, float]:
 
 
 def _train(trainer: Trainer, steps: int, folder: Path) -> None:
-    trainer.train(WARM)
+    trainer.train(min(WARM, trainer.steps_per_call))
     options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)
     with tf.profiler.experimental.Profile(str(folder), options):
         left = steps
         while left > 0:
-            left -= len(trainer.train(min(left, trainer.steps_per_call)).rows)
+            trained = trainer.train(min(left, trainer.steps_per_call))
+            if trained.failure:
+                raise TrainingError(f"in the steps that are profiled, {trained.failure}")
+            left -= len(trained.rows)
 
 
 def part_of(path: str) -> str:

@@ -218,6 +218,8 @@ def test_reporting_turns_errors_into_exit_codes(capsys: pytest.CaptureFixture[st
         ("model.layers.hidden._target_=layers.Dens", "layers has no 'Dens'. Did you mean 'Dense'?"),
         ("+model.layers.hidden.unit=3", "Dense takes no 'unit'. Did you mean 'units'?"),
         ("trainer.duration=30", "trainer.duration: '30' has no unit; write '30 epochs'"),
+        ("trainer.profile=-1", "trainer.profile: -1 is out of range"),
+        ("tracking.root=/dev/null/runs", "Not a directory; its folder must be there"),
     ],
 )
 def test_a_wrong_config_is_refused_in_two_seconds_without_tensorflow(

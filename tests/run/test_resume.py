@@ -262,6 +262,53 @@ def test_second_signal_stops_at_once_without_saving(command, tmp_path: Path) -> 
     assert [path.name for path in folder.iterdir()] == ["step-00000000"]
 
 
+def test_second_signal_while_a_run_is_ended_leaves_it_ended(
+    fit, store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It comes when all is saved and the rest is being delivered, which it would cut off."""
+    from pipeline.recording import Recorder
+    from pipeline.run_checkpoints import RunCheckpoints
+
+    show, close, signalled = Recorder.show, RunCheckpoints.close, []
+
+    def show_and_signal(self: Any, *arguments: Any) -> None:
+        show(self, *arguments)
+        if not signalled:
+            signalled.append(os.kill(os.getpid(), signal.SIGINT))
+
+    def close_and_signal(self: Any, **options: Any) -> None:
+        signalled.append(os.kill(os.getpid(), signal.SIGINT))
+        close(self, **options)
+
+    monkeypatch.setattr(Recorder, "show", show_and_signal)
+    monkeypatch.setattr(RunCheckpoints, "close", close_and_signal)
+    with pytest.raises(SystemExit) as ended:
+        fit(*SHORT[:3], "trainer.duration=1000000 steps")
+    assert (ended.value.code, len(signalled)) == (130, 2)
+    last = capsys.readouterr().out.splitlines()[-1]
+    (run_id,) = re.findall(r"^run_id=(\w{32}) status=KILLED$", last)
+    assert store.recorded(run_id).status == "KILLED"
+
+
+def test_a_signal_as_a_run_is_made_leaves_none_running(
+    fit, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.tracking.store import Store
+
+    create, made = Store.create_run, []
+
+    def create_and_signal(self: Any, *arguments: Any) -> str:
+        made.append(create(self, *arguments))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return made[-1]
+
+    monkeypatch.setattr(Store, "create_run", create_and_signal)
+    with pytest.raises(SystemExit) as ended:
+        fit(*SHORT)
+    assert ended.value.code == 143
+    assert store.recorded(made[0]).status == "KILLED"
+
+
 def test_a_signal_before_there_is_a_run_says_so(command, tmp_path: Path) -> None:
     """It comes while another process holds the store's lock, which training waits for."""
     (tmp_path / "mlruns").mkdir()

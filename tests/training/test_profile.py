@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+
+from pipeline.errors import TrainingError
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,29 @@ def test_scopes_name_the_parts(name: str, part: str) -> None:
     from pipeline.training.profile import part_of
 
     assert part_of(name) == part
+
+
+@pytest.mark.parametrize("mode", ["off", "loop"])
+def test_profile_undoes_its_steps_and_knows_their_parts(make_trainer, tmp_path: Path, mode) -> None:
+    from pipeline.training.profile import PARTS, profile
+
+    trainer, plain = make_trainer(mode=mode), make_trainer(mode=mode)
+    shares = profile(trainer, 30, tmp_path)
+    assert tuple(shares) == PARTS
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert all(shares[part] > 0 for part in ("input", "forward", "backward", "update"))
+    assert trainer.current_step == 0
+    np.testing.assert_array_equal(trainer.train(10).rows, plain.train(10).rows)
+
+
+def test_training_that_fails_while_it_is_profiled_says_so(make_trainer, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from pipeline.training.profile import profile
+
+    trainer = make_trainer(factor=lambda step: tf.where(step == 20, float("inf"), 1.0))
+    with pytest.raises(TrainingError, match="that are profiled, training is not finite at step 21"):
+        profile(trainer, 30, tmp_path)
 
 
 def test_time_of_what_is_within_another_counts_once() -> None:
