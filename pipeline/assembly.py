@@ -7,7 +7,8 @@ scope and before anything is traced.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,9 +166,10 @@ def make_plan(config: DictConfig, steps_per_epoch: int) -> Plan:
         return Duration.parse(period).steps(steps_per_epoch, total)
 
     stopping = trainer.early_stopping
+    evaluate_every = steps(trainer.evaluate_every)
     return Plan(
         total=total,
-        evaluate_every=steps(trainer.evaluate_every),
+        evaluate_every=evaluate_every,
         checkpoint_every=steps(trainer.checkpoint_every),
         log_every=steps(trainer.log_every),
         steps_per_epoch=steps_per_epoch,
@@ -179,7 +181,22 @@ def make_plan(config: DictConfig, steps_per_epoch: int) -> Plan:
         steps_per_call=trainer.steps_per_call,
         stop_within=trainer.stop_within,
         checkpoint_seconds=trainer.checkpoint_seconds,
+        rungs=_rungs(config.sweep, steps, evaluate_every, total) if config.sweep.prune_from else (),
     )
+
+
+def _rungs(
+    sweep: DictConfig, steps: Callable[[str], int], evaluate_every: int, total: int
+) -> tuple[int, ...]:
+    """Steps at which a trial is compared with its siblings: at evaluations, each
+    ``prune_factor`` times as late as the one before."""
+    rung, found = float(steps(sweep.prune_from)), []
+    while rung < total:
+        at = math.ceil(rung / evaluate_every) * evaluate_every
+        if at < total and at not in found:
+            found.append(at)
+        rung *= sweep.prune_factor
+    return tuple(found)
 
 
 def _validation(plan: Plan, task: Task, feed: ResidentFeed) -> Validation:

@@ -11,6 +11,8 @@ import argparse
 import atexit
 import functools
 import gc
+import json
+import math
 import os
 import sys
 import tempfile
@@ -30,6 +32,8 @@ from pipeline.composing import VERSION_BASE, Composer, compose, conf_dir, withou
 from pipeline.composition_errors import explained
 from pipeline.console import complain, say
 from pipeline.errors import ConfigError, UserError
+from pipeline.sweep import Command, read, recall
+from pipeline.trial import share_machine
 
 __all__ = ["compose", "conf_dir", "hydra_main", "reporting", "verb"]
 
@@ -71,14 +75,23 @@ def verb(main: Callable[[Sequence[str]], int | None], usage: str | None) -> None
     sys.exit(reporting(lambda: main(given)))
 
 
-def hydra_main(config_name: str, run: Callable[[DictConfig], float | None]) -> None:
+Sweep = Callable[[Command, Callable[[], None], Path], None]  # pipeline.sweep.run is one
+
+
+def hydra_main(
+    config_name: str, run: Callable[[DictConfig], float | None], sweep: Sweep | None = None
+) -> None:
     """Run ``run(config)`` for the command line in ``sys.argv``; several times for a sweep.
 
     ``run`` returns the objective, which sweepers maximise or minimise. Exits with 2 for a config
     that cannot run, with 1 where a trial of a sweep failed; a ``SystemExit`` of ``run`` passes.
+
+    Args:
+        sweep: called with the command, what starts all trials, and a folder in which each says how
+            it ended; by default they are just started.
     """
     end_at_once()
-    code = reporting(lambda: _main(config_name, run))
+    code = reporting(lambda: _main(config_name, run, sweep))
     if code:
         sys.exit(code)
 
@@ -92,17 +105,32 @@ def end_at_once() -> None:
     atexit.register(gc.freeze)
 
 
-def _main(config_name: str, run: Callable[[DictConfig], float | None]) -> int:
+def _main(config_name: str, run: Callable[[DictConfig], float | None], sweep: Sweep | None) -> int:
     args = _arguments()
     composer = Composer(args.config_name or config_name, args.config_dir)
+    if sweep is not None and _recall(composer, args):
+        args = _arguments()
+        composer = Composer(args.config_name or config_name, args.config_dir)
     if args.help:
         say(_help(composer, run))
         return 0
     asks = args.cfg or args.info or args.shell_completion or args.hydra_help
     trusted: list[str] | None = None
+    command: Command | None = None
     if not asks and args.experimental_rerun is None and args.config_path is None:
-        trusted = _check_command(composer, args)
-    return _hand_over(composer, config_name, _Task(run, trusted), args)
+        trusted, command = _check_command(composer, args)
+    started = None if sweep is None or command is None else functools.partial(sweep, command)
+    return _hand_over(composer, config_name, _Task(run, trusted), args, started)
+
+
+def _recall(composer: Composer, args: argparse.Namespace) -> bool:
+    """Whether ``sweep.resume=<id>`` stands alone; the command is then the sweep's own again."""
+    given = [o for o in args.overrides if o.startswith("sweep.resume=")]
+    if not given or given[-1].partition("=")[2] in ("new", "null", ""):
+        return False
+    overrides, flags = recall(without_hydra(composer.load(args.overrides, sweep=True)))
+    sys.argv[1:] = [*overrides, *(o for o in args.overrides if o not in overrides), "-m", *flags]
+    return True
 
 
 def _arguments() -> argparse.Namespace:
@@ -114,16 +142,26 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _hand_over(composer: Composer, config_name: str, task: _Task, args: argparse.Namespace) -> int:
+def _hand_over(
+    composer: Composer,
+    config_name: str,
+    task: _Task,
+    args: argparse.Namespace,
+    sweep: Callable[[Callable[[], None], Path], None] | None,
+) -> int:
     decorate = hydra.main(
         config_path=str(conf_dir()), config_name=config_name, version_base=VERSION_BASE
     )
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         surroundings = _environment(HYDRA_FULL_ERROR="1", **{_OUTCOMES: folder})
         with surroundings, explained(composer, args.overrides):
-            decorate(task)()
-        outcomes = [path.read_text(encoding="utf-8") for path in sorted(Path(folder).iterdir())]
-    failures = [outcome for outcome in outcomes if outcome]
+            launch = decorate(task)
+            if sweep is None:
+                launch()
+            else:
+                sweep(launch, Path(folder))
+        outcomes = read(Path(folder))
+    failures = [f"{o['label']}: {o['message']}" for o in outcomes if o["message"]]
     if failures:
         lines = "\n".join(f"  {failure}" for failure in failures)
         complain(f"error: {len(failures)} of {len(outcomes)} trials failed:\n{lines}")
@@ -147,30 +185,37 @@ def _environment(**values: str) -> Iterator[None]:
 # Before anything runs ----------------------------------------------------------------------------
 
 
-def _check_command(composer: Composer, args: argparse.Namespace) -> list[str]:
-    """Check the config, or the trials of a sweep; returns the packages that are trusted."""
+def _check_command(
+    composer: Composer, args: argparse.Namespace
+) -> tuple[list[str], Command | None]:
+    """Check the config, or the trials of a sweep; returns the packages that are trusted, and what
+    the sweep is."""
     overrides = args.overrides
     several = any(override.is_sweep_override() for override in composer.parse(overrides))
     master = composer.load(overrides, sweep=args.multirun or several)
     trusted = list(OmegaConf.select(master, "trusted_packages") or [])
     preflight.check_callbacks(master.hydra.callbacks, trusted)
-    if args.multirun or master.hydra.mode == RunMode.MULTIRUN:
-        _check_sweep(composer, master, overrides, trusted)
-    else:
+    if not args.multirun and master.hydra.mode != RunMode.MULTIRUN:
         cfg = composer.load(overrides) if several else master  # several without -m: says so
         preflight.check(without_hydra(cfg))
-    return trusted
-
-
-def _check_sweep(
-    composer: Composer, master: DictConfig, overrides: list[str], trusted: list[str]
-) -> None:
+        return trusted, None
     params = OmegaConf.select(master, "hydra.sweeper.params") or {}
     listed = [
         f"{key}={value}" for key, value in params.items() if isinstance(value, str | int | float)
     ]
+    _check_sweep(composer, [*listed, *overrides], trusted)
+    space = composer.space([*listed, *overrides])
+    flags = [f"--config-dir={args.config_dir}"] if args.config_dir else []
+    flags += [f"--config-name={args.config_name}"] if args.config_name else []
+    total: int | None = math.prod(len(values) for values in space.values())
+    if "BasicSweeper" not in master.hydra.sweeper._target_:
+        total = None
+    return trusted, Command(without_hydra(master), overrides, flags, space, total)
+
+
+def _check_sweep(composer: Composer, overrides: list[str], trusted: list[str]) -> None:
     first: list[str] = []
-    for trial in composer.trials([*listed, *overrides], CHECKED_TRIALS):
+    for trial in composer.trials(overrides, CHECKED_TRIALS):
         changed = [override for override in trial if override not in first]
         try:
             cfg = without_hydra(composer.load(trial))
@@ -207,17 +252,27 @@ class _Task:
 
     def __call__(self, cfg: DictConfig) -> float | None:
         hydra_cfg = HydraConfig.get()
+        workers = hydra_cfg.launcher.get("n_jobs") or 1
+        if hydra_cfg.mode == RunMode.MULTIRUN and workers != 1:
+            share_machine(workers, hydra_cfg.job.num)
         message, code, value = self._report(cfg)
         if hydra_cfg.mode != RunMode.MULTIRUN:
             if code:
                 raise SystemExit(code)
             return value
         # In a sweep the other trials go on; what became of this one is kept for the end.
-        label = f"#{hydra_cfg.job.num} {' '.join(hydra_cfg.overrides.task)}"
         folder = Path(os.environ.get(_OUTCOMES, ""))
         if os.environ.get(_OUTCOMES) and folder.is_dir():
-            text = f"{label}: {message}" if code else ""
-            (folder / f"{hydra_cfg.job.num:06d}").write_text(text, encoding="utf-8")
+            finite = value is not None and math.isfinite(value)
+            said = {
+                "label": f"#{hydra_cfg.job.num} {' '.join(hydra_cfg.overrides.task)}",
+                "message": message,
+                "value": float(value) if finite and value is not None else None,
+                "pruned": getattr(value, "pruned", False),
+            }
+            fresh = folder / f"{hydra_cfg.job.num:06d}.new"
+            fresh.write_text(json.dumps(said), encoding="utf-8")
+            fresh.replace(fresh.with_suffix(".json"))
         return value
 
     def _report(self, cfg: DictConfig) -> tuple[str, int, float | None]:

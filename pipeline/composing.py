@@ -132,6 +132,19 @@ class Composer:
         for trial in [first, *others][:most]:
             yield list(trial.values())
 
+    def space(self, overrides: Sequence[str]) -> dict[str, list[str] | str]:
+        """Swept key -> its values, or the text of an interval. What is said last counts."""
+        found: dict[str, list[str] | str] = {}
+        for override in self.parse(overrides):
+            key = override.get_key_element().lstrip("+")
+            found.pop(key, None)
+            if override.is_discrete_sweep():
+                with explained(self, overrides):
+                    found[key] = list(override.sweep_string_iterator())
+            elif override.is_sweep_override():
+                found[key] = (override.input_line or "").partition("=")[2]
+        return found
+
     def groups(self) -> dict[str, list[str]]:
         """Group -> options, ours and those of further config folders; Hydra's own left out."""
         found: dict[str, list[str]] = {}

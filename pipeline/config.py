@@ -101,6 +101,20 @@ class Tracking:
 
 
 @dataclass
+class Sweep:
+    """How the trials of ``-m`` are chosen, and which are given up. Outside of a sweep: nothing."""
+
+    resume: str | None = None  # id of a sweep to go on with, or "new": not with the last one
+    prune_from: str | None = None  # period until the first look at a trial; null: none is pruned
+    prune_factor: int = 3  # one of so many goes on, until so many times as many steps
+    sampler: str = "tpe"  # of +sweep=optuna: tpe | random | cmaes | grid
+    trials: int = 20  # of +sweep=optuna
+    parallel: int = 1  # of +sweep=optuna: trials proposed at a time, for a launcher that can
+    seed: int = 0  # of +sweep=optuna: of the sampler
+    objectives: dict[str, str] = field(default_factory=dict)  # further ones: metric -> max | min
+
+
+@dataclass
 class Train:
     """The whole config of ``pipeline.train``."""
 
@@ -114,6 +128,7 @@ class Train:
     trainer: Trainer = field(default_factory=Trainer)
     strategy: Strategy = field(default_factory=Strategy)
     tracking: Tracking = field(default_factory=Tracking)
+    sweep: Sweep = field(default_factory=Sweep)
     trusted_packages: list[str] = field(default_factory=list)  # a _target_ may name these too
     resume: str | None = None  # run id, or "latest"
 
@@ -183,5 +198,6 @@ def register() -> None:
         ("trainer", Trainer),
         ("strategy", Strategy),
         ("tracking", Tracking),
+        ("sweep", Sweep),
     ):
         store.store(group=group, name="schema", node=node)

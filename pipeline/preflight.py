@@ -37,12 +37,17 @@ RANGES = {
     "trainer.profile": "[0, inf)",
     "trainer.early_stopping.min_delta": "[0, inf)",
     "strategy.replicas": "[1, inf)",
+    "sweep.prune_factor": "[2, inf)",
+    "sweep.trials": "[1, inf)",
+    "sweep.parallel": "[1, inf)",
+    "sweep.seed": "[0, 2147483647]",
 }
 CHOICES = {
     "objective.mode": ("max", "min"),
     "trainer.compile": ("auto", "loop", "gradients", "off"),
     "trainer.precision": ("float32", "bfloat16"),
     "tracking.kind": ("mlflow", "off"),
+    "sweep.sampler": ("tpe", "random", "cmaes", "grid"),
 }
 PERIODS = (
     "trainer.duration",
@@ -50,6 +55,7 @@ PERIODS = (
     "trainer.checkpoint_every",
     "trainer.log_every",
     "trainer.early_stopping.patience",
+    "sweep.prune_from",
 )
 # Group -> what a mapping without _target_ should have had.
 TARGETS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,8 @@ if TYPE_CHECKING:
     from pipeline.tracking.store import Store
 
 CONFIG_FILE = "config.yaml"
-STAYS = (
-    "tracking",
-    "resume",
-    "hydra",
-    "trusted_packages",
-)  # of the present command, not of the recorded one
+# Of the present command, not of the recorded one. What trains a model is the rest.
+STAYS = ("tracking", "resume", "hydra", "trusted_packages", "sweep")
 
 EXTENDING = ("trainer.duration=", "trainer.early_stopping.")  # what makes a finished run go on
 
@@ -36,6 +34,14 @@ def read_config(store: Store, run_id: str) -> DictConfig:
     complete = OmegaConf.merge(OmegaConf.create(defaults), recorded)
     assert isinstance(complete, DictConfig)
     return complete
+
+
+def config_digest(config: DictConfig) -> str:
+    """SHA-256 of all that decides what is trained: equal for two runs that should be the same."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    trained = {key: value for key, value in values.items() if key not in STAYS}
+    return hashlib.sha256(json.dumps(trained, sort_keys=True).encode()).hexdigest()
 
 
 def recorded_config(
@@ -69,6 +75,7 @@ def recorded_config(
         key = change.lstrip("+").split("=")[0]
         OmegaConf.update(recorded, key, OmegaConf.select(config, key))
     recorded.tracking, recorded.resume = config.tracking, run_id
+    recorded.sweep = config.sweep
     recorded.trusted_packages = config.trusted_packages  # a recorded config cannot trust itself
     preflight.check(recorded)
     return recorded, run_id

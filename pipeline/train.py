@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline import preflight, tracking
+from pipeline import preflight, sweep, tracking
 from pipeline.background import Background
 from pipeline.cli import hydra_main
 from pipeline.composing import compose
 from pipeline.console import Console, complain
 from pipeline.errors import ConfigError
+from pipeline.pruning import Halving
 from pipeline.quiet import load_tensorflow
-from pipeline.resuming import recorded_config
+from pipeline.resuming import config_digest, recorded_config
 from pipeline.signals import Stopped, StopSignals
+from pipeline.tracking.sweeps import CONFIG_TAG, PRUNED_TAG
+from pipeline.trial import Trial, of_this_job
 from pipeline.warm_starting import name_source, warm_start
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ def fit(
     config: DictConfig,
     overrides: Sequence[str] = (),
     before: Callable[[Assembly], None] | None = None,
+    trial: Trial | None = None,
 ) -> Result:
     """Train what ``config`` says and record it; go on with a run where ``config.resume`` names one.
 
@@ -58,6 +62,7 @@ def fit(
         config: as ``compose("train", […])`` returns it.
         overrides: what was said on the command line; they name the run, and change a resumed one.
         before: called with the parts before there is a run; what it raises refuses them.
+        trial: of the sweep that the run belongs to.
 
     Raises:
         UserError: the text says what to mend. Once there is a run, it has ended as FAILED.
@@ -67,7 +72,7 @@ def fit(
     console = Console()
     with StopSignals() as signals:
         try:
-            return _fit(config, overrides, console, signals, before)
+            return _fit(config, overrides, console, signals, before, trial)
         except Stopped as stopped:
             if signals.at_once is None:
                 complain(f"{stopped} before there was a run")
@@ -80,6 +85,7 @@ def _fit(
     console: Console,
     signals: StopSignals,
     before: Callable[[Assembly], None] | None,
+    trial: Trial | None,
 ) -> Result:
     # What cannot be written to is said before TensorFlow loads and data is read.
     resume_run_id = None
@@ -114,8 +120,9 @@ def _fit(
         with signals.deferred():  # a run that is made is ended too
             tracker = tracking.start(
                 config.tracking,
-                params=flat(config),
-                run_name=config.tracking.run_name or run_name(overrides),
+                params=recorded_params(flat(config)),
+                tags={CONFIG_TAG: config_digest(config)} | (trial.tags if trial else {}),
+                run_name=config.tracking.run_name or (trial.name if trial else run_name(overrides)),
                 resume_run_id=resume_run_id,
             )
     except BaseException:
@@ -140,9 +147,11 @@ def _fit(
             if config.model.get("init_from"):
                 recorder.tell_warm_start(warm_start(parts, store, config.model.init_from))
             progress = recorder.begin()
-        announce(console, parts, tracker.run_id, overrides)
+        if trial is None:  # a sweep shows its trials side by side, when they have ended
+            announce(console, parts, tracker.run_id, overrides)
         profiling.take()
         spent = Spent()
+        give_up = _give_up_by(trial, tracker, parts) if trial else None
         with signals.deferred(), console.training(parts.trainer.current_step, parts.plan.total):
             reason = loop.run(
                 parts.trainer,
@@ -151,12 +160,18 @@ def _fit(
                 recorder,
                 lambda: signals.received is not None,
                 spent,
+                give_up,
             )
         profiling.tell(spent)
         recorder.checkpoints.tell_unsaved()
         if reason == "stopped":
             raise Stopped(signals.received or 15)
-        metrics = conclude(recorder, progress)
+        if reason == "pruned":
+            tracker.tags({PRUNED_TAG: str(progress.pruned)})
+            console.line(f"given up {progress.pruned}")
+            metrics = progress.latest | best_metric(recorder, progress)
+        else:
+            metrics = conclude(recorder, progress)
         status = "FINISHED"
     except Stopped as stopped:
         status = "KILLED"
@@ -176,7 +191,7 @@ def _fit(
                 complain(f"warning: {tracker.warning}")
             if status != "FINISHED":
                 console.result(tracker.run_id, status, {})
-    if config.tracking.kind != "off":
+    if config.tracking.kind != "off" and trial is None:
         console.line("metrics, checkpoints and the model: python -m pipeline.ui")
     console.result(
         tracker.run_id,
@@ -213,10 +228,27 @@ def conclude(recorder: Recorder, progress: Any) -> dict[str, float]:
     results = recorder.test()
     recorder.tag_digest("sha256/best")
     recorder.export(results)
-    best = (
-        {f"best/{recorder.parts.plan.metric}": progress.best} if progress.best is not None else {}
-    )
-    return progress.latest | best | results
+    return progress.latest | best_metric(recorder, progress) | results
+
+
+def best_metric(recorder: Recorder, progress: Any) -> dict[str, float]:
+    """The best of the objective, under the name that it is logged by."""
+    if progress.best is None:
+        return {}
+    return {f"best/{recorder.parts.plan.metric}": progress.best}
+
+
+def _give_up_by(trial: Trial, tracker: AnyTracker, parts: Assembly) -> Halving | None:
+    from pipeline.tracking.tracker import Tracker
+
+    if not parts.plan.rungs or not isinstance(tracker, Tracker):
+        return None
+    return Halving(tracker, trial.sweep, parts.plan, parts.config.sweep.prune_factor)
+
+
+def recorded_params(values: dict[str, Any]) -> dict[str, Any]:
+    """Of the flat config what describes the run; how trials are chosen is the sweep's."""
+    return {key: value for key, value in values.items() if not key.startswith("sweep.")}
 
 
 def run_name(overrides: Sequence[str]) -> str | None:
@@ -227,12 +259,15 @@ def run_name(overrides: Sequence[str]) -> str | None:
 
 def run(config: DictConfig) -> float | None:
     """One job of Hydra's. Returns the objective, which sweepers maximise or minimise."""
+    trial = of_this_job()
+    if trial is not None and config.tracking.kind != "off":
+        return trial.run(config, fit)
     return fit(config, list(HydraConfig.get().overrides.task)).objective
 
 
 def main() -> None:
     """The console script and ``python -m pipeline.train``."""
-    hydra_main("train", run)
+    hydra_main("train", run, sweep.run)
 
 
 if __name__ == "__main__":

@@ -221,6 +221,17 @@ def _unfinished(store: Store, state: _State) -> Finding | None:
     return Finding(f"run {state.run_id}", "; ".join(what), ", ".join(remedy), mend)
 
 
+def end_dead(store: Store, run_id: str) -> None:
+    """Deliver what a run's dead process has left, and end the run: as KILLED, unless it had ended.
+
+    Raises:
+        StoreError: a process trains it, or the store does not take it.
+    """
+    state = _state(store, run_id)
+    if state is not None and not state.alive and state.status == "RUNNING":
+        _conclude(store, state)
+
+
 def _conclude(store: Store, state: _State) -> None:
     """Deliver a run's journal; if nothing in it ends the run, end it as KILLED."""
     with _held(store, state.run_id):

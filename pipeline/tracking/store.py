@@ -29,6 +29,7 @@ from pipeline.tracking.quiet import silence
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts a longer value with only a warning
 TAG_LENGTH = 8000
+PAGE = 1000  # runs that one answer to a search holds
 SHORTEST_PREFIX = 6  # of a run id, as git allows
 DIGEST_LENGTH = 32  # MLflow takes 36 characters; the whole digest goes into a tag
 
@@ -204,13 +205,29 @@ class Store:
 
     def tagged(self, tag: str, value: str) -> list[str]:
         """The ids of the runs whose ``tag`` is ``value``, the newest first."""
+        return [run.info.run_id for run in self.search(f"tags.`{tag}` = '{value}'")]
+
+    def search(self, condition: str) -> Iterator[Run]:
+        """The runs of all experiments that meet MLflow's filter, the newest first.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        token: str | None = None
         with _told(f"The runs of {self.location.uri} cannot be read"):
             ids = [e.experiment_id for e in self.client.search_experiments()]
-            condition = f"tags.`{tag}` = '{value}'"
-            runs = self.client.search_runs(
-                ids, condition, max_results=1000, order_by=["attributes.start_time DESC"]
-            )
-        return [run.info.run_id for run in runs]
+            while ids:
+                page = self.client.search_runs(
+                    ids,
+                    condition,
+                    max_results=PAGE,
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
+                )
+                yield from page
+                token = page.token
+                if not token:
+                    return
 
     def annotate(self, run_id: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> None:
         """Add tags and text artifacts (path -> text) to a run that has ended.

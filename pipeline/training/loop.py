@@ -55,13 +55,20 @@ def run(
     recorder: Recorder,
     stop_requested: Callable[[], bool],
     spent: Spent | None = None,
+    give_up: Callable[[int, float | None], str | None] | None = None,
 ) -> str:
     """Train from where ``trainer`` stands to the end of the plan. Returns why it ended:
-    ``finished``, ``early_stopping`` or ``stopped`` (by ``stop_requested``, after a save).
+    ``finished``, ``early_stopping``, ``pruned`` (by ``give_up``) or ``stopped`` (by
+    ``stop_requested``), each after a save.
 
-    ``spent``: is told where the time goes.
+    Args:
+        spent: is told where the time goes.
+        give_up: asked at each rung of the plan, with the step and the best so far; returns why the
+            run is not worth going on with.
     """
     step = trainer.current_step
+    if progress.pruned:
+        return "pruned"  # before the process that had decided it was killed
     if progress.out_of_patience(step, plan):
         return "early_stopping"  # before the process that had decided it was killed
     pace, spent = Pace(), spent or Spent()
@@ -97,13 +104,17 @@ def run(
         if trained.failure:
             raise TrainingError(trained.failure)
 
+        if give_up is not None and step in plan.rungs and step < plan.total:
+            progress.pruned = give_up(step, progress.best)
         stopping, over = stop_requested(), progress.out_of_patience(step, plan)
-        ending = step == plan.total or stopping or over
+        ending = step == plan.total or stopping or over or progress.pruned is not None
         if spent.due(SPEED_EVERY) or ending:
             recorder.log(spent.metrics(plan.batch_size), step)
         if improved or ending or step % plan.checkpoint_every == 0:
             with spent.on("checkpoint"):
                 recorder.save(step, measured, progress.state(), best=improved, due=ending)
+        if progress.pruned:
+            return "pruned"
         if over and step < plan.total:
             return "early_stopping"
         if stopping and step < plan.total:

@@ -14,6 +14,7 @@ class Plan:
         steps_per_call: most steps of one call into the graph.
         stop_within: seconds until a signal is answered; two calls fit in.
         checkpoint_seconds: least seconds between two saves that nothing forces; 0: each is made.
+        rungs: steps at which somebody may give the run up.
     """
 
     total: int
@@ -29,12 +30,13 @@ class Plan:
     steps_per_call: int = 1000
     stop_within: float = 5.0
     checkpoint_seconds: float = 0.0
+    rungs: tuple[int, ...] = ()
 
     def call_from(self, step: int, best_step: int, pace: Pace, keeps_best: bool) -> int:
         """How many steps the call that begins at ``step`` takes.
 
         It goes no further than to where somebody has to decide something: to the end, to where
-        patience ends, and to a save. Saves that would follow each other within
+        patience ends, to a rung, and to a save. Saves that would follow each other within
         ``checkpoint_seconds`` are left out, but for the last. Evaluations are made on the way where
         the trainer ``keeps_best``, which is the state at the best of them.
         """
@@ -44,11 +46,13 @@ class Plan:
         if self.patience is not None:
             over = -(-(best_step + self.patience) // self.evaluate_every) * self.evaluate_every
             end = min(end, max(over, _after(step, self.evaluate_every)))
+        end = min([end, *(rung for rung in self.rungs if rung > step)])
         save = _after(step, self.checkpoint_every)
         soon = step + pace.within(self.checkpoint_seconds)
         end = min(end, max(save, soon))
         if end >= save:
-            end -= end % self.checkpoint_every if end < self.total else 0
+            forced = end == self.total or end in self.rungs
+            end -= 0 if forced else end % self.checkpoint_every
         return end - step
 
 

@@ -24,6 +24,7 @@ class Progress:
     window: list[float] = field(default_factory=list)  # sums since the last logged point
     window_steps: int = 0
     latest: Metrics = field(default_factory=dict)
+    pruned: str | None = None  # why somebody has given the run up
 
     def observe(self, step: int, value: float | None, plan: Plan) -> bool:
         """Take in the objective at ``step``; whether it is the best so far. NaN never is."""
