@@ -24,16 +24,18 @@ from pathlib import Path
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.pipeline_search import OptunaSearch
 from pipeline import preflight
 from pipeline.composing import VERSION_BASE, Composer, compose, conf_dir, without_hydra
 from pipeline.composition_errors import explained
 from pipeline.console import complain, say
 from pipeline.errors import ConfigError, UserError
 from pipeline.sweep import Command, read, recall
-from pipeline.trial import share_machine
+from pipeline.trial import chosen, share_machine
 
 __all__ = ["compose", "conf_dir", "hydra_main", "reporting", "verb"]
 
@@ -120,7 +122,8 @@ def _main(config_name: str, run: Callable[[DictConfig], float | None], sweep: Sw
     if not asks and args.experimental_rerun is None and args.config_path is None:
         trusted, command = _check_command(composer, args)
     started = None if sweep is None or command is None else functools.partial(sweep, command)
-    return _hand_over(composer, config_name, _Task(run, trusted), args, started)
+    varied = frozenset(command.space) if command else None
+    return _hand_over(composer, config_name, _Task(run, trusted, varied), args, started)
 
 
 def _recall(composer: Composer, args: argparse.Namespace) -> bool:
@@ -155,6 +158,8 @@ def _hand_over(
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         surroundings = _environment(HYDRA_FULL_ERROR="1", **{_OUTCOMES: folder})
         with surroundings, explained(composer, args.overrides):
+            if sweep is not None:  # which an editable install hides from Hydra's search
+                Plugins.instance().register(OptunaSearch)
             launch = decorate(task)
             if sweep is None:
                 launch()
@@ -207,9 +212,9 @@ def _check_command(
     space = composer.space([*listed, *overrides])
     flags = [f"--config-dir={args.config_dir}"] if args.config_dir else []
     flags += [f"--config-name={args.config_name}"] if args.config_name else []
-    total: int | None = math.prod(len(values) for values in space.values())
-    if "BasicSweeper" not in master.hydra.sweeper._target_:
-        total = None
+    sweeper = master.hydra.sweeper._target_.rpartition(".")[2]
+    grid = math.prod(len(values) for values in space.values())
+    total = {"BasicSweeper": grid, "OptunaSearch": master.sweep.trials}.get(sweeper)
     return trusted, Command(without_hydra(master), overrides, flags, space, total)
 
 
@@ -245,10 +250,16 @@ class _Task:
     """``run``, with its errors reported. At the top level of a module, so that launchers that
     start other processes can send it there."""
 
-    def __init__(self, run: Callable[[DictConfig], float | None], trusted: list[str] | None):
+    def __init__(
+        self,
+        run: Callable[[DictConfig], float | None],
+        trusted: list[str] | None,
+        varied: frozenset[str] | None,
+    ) -> None:
         functools.update_wrapper(self, run)
         self.run = run
         self.trusted = trusted
+        self.varied = varied  # keys that tell the trials of a sweep apart; None: all
 
     def __call__(self, cfg: DictConfig) -> float | None:
         hydra_cfg = HydraConfig.get()
@@ -265,7 +276,7 @@ class _Task:
         if os.environ.get(_OUTCOMES) and folder.is_dir():
             finite = value is not None and math.isfinite(value)
             said = {
-                "label": f"#{hydra_cfg.job.num} {' '.join(hydra_cfg.overrides.task)}",
+                "label": f"#{hydra_cfg.job.num} {' '.join(chosen(hydra_cfg, self.varied))}",
                 "message": message,
                 "value": float(value) if finite and value is not None else None,
                 "pruned": getattr(value, "pruned", False),

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +76,10 @@ class Trial:
         Raises:
             UserError: it failed; the text says why.
         """
-        of = f" of {self.total}" if self.total else ""
-        say(f"trial {self.number + 1}{of}: {' '.join(self.overrides)}")
         if _needs_other_devices(config.strategy.replicas):
             return self._run_alone(config)
+        of = f" of {self.total}" if self.total else ""
+        say(f"trial {self.number + 1}{of}: {' '.join(self.overrides)}")
         if config.resume is None:
             store = tracking.open_store(config.tracking, existing=True)
             found = self._found(store, config)
@@ -144,8 +144,12 @@ def of_this_job() -> Trial | None:
     if SWEEP not in os.environ or hydra.mode != RunMode.MULTIRUN:
         return None
     said = json.loads(os.environ[SWEEP])
-    varied = tuple(o for o in hydra.overrides.task if _key(o) in said["keys"])
-    return Trial(said["id"], hydra.job.num, said["total"], varied)
+    return Trial(said["id"], hydra.job.num, said["total"], tuple(chosen(hydra, said["keys"])))
+
+
+def chosen(hydra: Any, keys: Collection[str] | None) -> list[str]:
+    """Of a job's overrides those of the keys that its sweep varies; ``None``: all."""
+    return [o for o in hydra.overrides.task if keys is None or _key(o) in keys]
 
 
 def short(overrides: Sequence[str]) -> list[str]:
