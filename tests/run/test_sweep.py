@@ -1,0 +1,249 @@
+"""Sweeps in processes of their own: the parent run, what is resumed, what is told at the end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline import tracking
+from pipeline.config import Tracking
+from pipeline.tracking import sweeps
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[2]
+SHORT = (
+    "+experiment=digits",
+    "trainer.duration=2 epochs",
+    "trainer.compile=off",
+    "trainer.clip_norm=null",
+    "tracking.system_metrics=false",
+)
+# Ten thousand steps, so that a signal comes in the middle, in 3 s or so.
+LONG = (
+    *SHORT[2:],
+    "+experiment=digits",
+    "trainer.duration=8000 steps",
+    "trainer.evaluate_every=400 steps",
+    "trainer.checkpoint_every=400 steps",
+    "trainer.checkpoint_seconds=0",
+    "schedule=constant",
+)
+
+
+@pytest.fixture
+def folder(new_store, tmp_path: Path) -> Path:
+    new_store(tmp_path)
+    return tmp_path
+
+
+def _open(folder: Path) -> Any:
+    return tracking.open_store(Tracking(root=str(folder / "mlruns")))
+
+
+def _sweep(out: str) -> tuple[str, str]:
+    """The last line: id and status of the parent."""
+    (found,) = re.findall(r"^sweep=(\w{32}) status=(\w+)$", out.strip().splitlines()[-1])
+    return found
+
+
+def _trials(folder: Path, parent: str) -> list[sweeps.TrialRun]:
+    return sweeps.trials(_open(folder), parent)
+
+
+def _signal_at(process: Any, line: str, number: int) -> str:
+    """Send the signal when standard output has a line that begins so. Returns what came before."""
+    seen = ""
+    for text in process.stdout:
+        seen += text
+        if text.startswith(line):
+            process.send_signal(number)
+            return seen
+    raise AssertionError(f"no line {line!r}: {process.stderr.read()}")
+
+
+@pytest.fixture(scope="module")
+def grid(command, new_store, tmp_path_factory: pytest.TempPathFactory):
+    """A grid of four, of which one learning rate fails: folder, exit code, output, errors."""
+    folder = tmp_path_factory.mktemp("grid")
+    new_store(folder)
+    words = ("-m", *SHORT, "optimizer.learning_rate=1e-2,1e30", "model.layers.hidden.units=16,24")
+    process = command("train", *words, cwd=folder)
+    out, err = process.communicate(timeout=300)
+    return folder, words, process.returncode, out, err
+
+
+def test_one_failing_setting_lets_the_others_finish_and_is_told(grid) -> None:
+    _, _, code, out, err = grid
+    assert code == 1
+    assert _sweep(out)[1] == "FAILED"
+    told = err[err.index("error: 2 of 4 trials failed:\n") :].splitlines()
+    assert told[1].startswith(
+        "  #2 optimizer.learning_rate=1e+30 model.layers.hidden.units=16: training is not finite"
+    )
+    assert len(told) == 3
+
+
+def test_trials_nest_below_the_parent_and_say_what_differs(grid) -> None:
+    folder, words, _, out, _ = grid
+    parent = _sweep(out)[0]
+    store = _open(folder)
+    run = store.recorded(parent)
+    assert run.status == "FAILED"
+    assert run.name == "sweep digits: learning_rate, units"
+    assert json.loads(run.tags["sweep/space"]) == {
+        "optimizer.learning_rate": ["0.01", "1e+30"],
+        "model.layers.hidden.units": ["16", "24"],
+    }
+    assert run.metrics["sweep/ended"] == 4
+    assert run.metrics["sweep/failed"] == 2
+    trials = sorted(_trials(folder, parent), key=lambda trial: trial.number)
+    assert [trial.status for trial in trials] == ["FINISHED"] * 2 + ["FAILED"] * 2
+    names = [store.recorded(trial.run_id).name for trial in trials]
+    assert names[:2] == ["learning_rate=0.01 units=16", "learning_rate=0.01 units=24"]
+    best = max(trials[:2], key=lambda trial: trial.metrics["best/val/accuracy"])
+    assert run.tags["sweep/best"] == best.run_id
+    assert run.tags["sweep/best_overrides"] == best.overrides
+    assert run.metrics["best/val/accuracy"] == best.metrics["best/val/accuracy"]
+    assert best.run_id[:8] in run.tags["mlflow.note.content"]
+
+
+def test_tables_and_figures_lie_on_the_parent(grid, tmp_path: Path) -> None:
+    folder, _, _, out, _ = grid
+    parent = _sweep(out)[0]
+    kept = _open(folder).download(parent, "sweep", tmp_path)
+    rows = list(csv.DictReader((kept / "trials.csv").open(encoding="utf-8")))
+    assert json.loads((kept / "trials.json").read_text())[0]["run_id"] == rows[0]["run_id"]
+    by_id = {trial.run_id: trial for trial in _trials(folder, parent)}
+    assert len(rows) == len(by_id) == 4
+    for row in rows[:2]:
+        trial = by_id[row["run_id"]]
+        assert float(row["best/val/accuracy"]) == trial.metrics["best/val/accuracy"]
+        assert float(row["test/loss"]) == trial.metrics["test/loss"]
+        assert row["optimizer.learning_rate"] == "0.01"
+    scores = [float(row["best/val/accuracy"]) for row in rows[:2]]
+    assert scores == sorted(scores, reverse=True)
+    assert [row["status"] for row in rows[2:]] == ["FAILED", "FAILED"]
+    for name in ("parallel", "importance"):
+        assert (kept / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        page = (kept / f"{name}.html").read_text()
+        assert "Plotly.newPlot" in page
+        assert not re.search(r"<script[^>]*\ssrc=", page)  # nothing is loaded from elsewhere
+
+
+def test_the_same_command_goes_on_and_tries_only_what_failed(grid, command) -> None:
+    folder, words, _, out, _ = grid
+    parent = _sweep(out)[0]
+    before = {trial.run_id for trial in _trials(folder, parent)}
+    process = command("train", *words, cwd=folder)
+    again, _ = process.communicate(timeout=300)
+    assert again.startswith(f"goes on with sweep {parent}, 2 trials of which are finished; ")
+    assert again.count("status=FINISHED before") == 2
+    assert (process.returncode, _sweep(again)) == (1, (parent, "FAILED"))
+    fresh = [trial for trial in _trials(folder, parent) if trial.run_id not in before]
+    assert [trial.status for trial in fresh] == ["FAILED"] * 2
+    assert _open(folder).recorded(parent).status == "FAILED"
+
+
+def test_another_sweep_begins_where_it_is_asked_for(grid, command) -> None:
+    folder, words, _, out, _ = grid
+    asked = [word.replace("1e-2,1e30", "1e-2") for word in words]
+    process = command("train", *asked, "sweep.resume=new", cwd=folder)
+    fresh, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert _sweep(fresh)[0] != _sweep(out)[0]
+    assert _sweep(fresh)[1] == "FINISHED"
+    assert len(_trials(folder, _sweep(fresh)[0])) == 2
+
+
+def test_a_run_is_no_sweep_to_go_on_with(grid, command) -> None:
+    folder, _, _, out, _ = grid
+    trial = _trials(folder, _sweep(out)[0])[0].run_id
+    process = command("train", f"sweep.resume={trial}", cwd=folder)
+    out_, err = process.communicate(timeout=100)
+    assert (process.returncode, out_) == (2, "")
+    parent = _sweep(out)[0]
+    assert err == f"error: Run {trial} is no sweep. It is a trial of sweep {parent}.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+def test_a_stopped_sweep_goes_on_in_the_middle_of_its_trial(
+    command, fit, store, folder: Path, number: int
+) -> None:
+    process = command("train", "-m", *LONG, "seed=0,1", cwd=folder)
+    seen = _signal_at(process, "step ", number)
+    out, err = process.communicate(timeout=100)
+    (parent,) = re.findall(r"^sweep (\w{32}):", seen, re.MULTILINE)
+    if number == signal.SIGINT:
+        assert (process.returncode, _sweep(out)) == (130, (parent, "KILLED"))
+        assert err == ""
+        assert f"go on with: python -m pipeline.train sweep.resume={parent}" in out
+        assert _open(folder).recorded(parent).status == "KILLED"
+
+    process = command("train", f"sweep.resume={parent}", cwd=folder)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert _sweep(out) == (parent, "FINISHED")
+    trials = sorted(_trials(folder, parent), key=lambda trial: trial.number)
+    assert [(trial.number, trial.status) for trial in trials] == [(0, "FINISHED"), (1, "FINISHED")]
+    went_on = _open(folder).recorded(trials[0].run_id)
+    alone = store.recorded(fit(*LONG, "seed=0").run_id)
+    assert went_on.tags["sha256/best"] == alone.tags["sha256/best"]
+    assert went_on.tags["sha256/last"] == alone.tags["sha256/last"]
+
+
+def _python(*words: str, cwd: Path, tfds_folder: str) -> subprocess.Popen[str]:
+    """Not forked from a process that has TensorFlow: workers begin as they do for a user."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train", *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "TFDS_DATA_DIR": tfds_folder},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_other_numbers_of_devices_get_processes_of_their_own(folder: Path, tfds_folder) -> None:
+    process = _python(
+        "-m", *SHORT, "strategy.replicas=1,2", "seed=3", cwd=folder, tfds_folder=tfds_folder
+    )
+    out, err = process.communicate(timeout=200)
+    assert (process.returncode, err) == (0, "")
+    one, two = sorted(_trials(folder, _sweep(out)[0]), key=lambda trial: trial.number)
+    devices = [_open(folder).recorded(t.run_id).tags["devices"] for t in (one, two)]
+    assert devices == ["CPU:0", "CPU:0, CPU:1"]
+    assert one.metrics["val/loss"] == pytest.approx(two.metrics["val/loss"], abs=1e-5)
+
+
+def test_a_killed_worker_costs_no_trial(folder: Path, tfds_folder: str, fit, store) -> None:
+    """Two at a time; the first that trains is killed, which takes the other one with it."""
+    words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1,2")
+    process = _python("-m", *LONG, *words, cwd=folder, tfds_folder=tfds_folder)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    journals = (folder / "mlruns" / "journals").glob("*.alive")
+    pids = {json.loads(path.read_text())["pid"] for path in journals} - {process.pid}
+    psutil.Process(pids.pop()).kill()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "warning: a worker was killed in trial " in err
+    parent, status = _sweep(out)
+    assert status == "FINISHED"
+    trials = sorted(_trials(folder, parent), key=lambda trial: trial.number)
+    assert [(trial.number, trial.status) for trial in trials] == [(n, "FINISHED") for n in range(3)]
+    assert max(trial.deaths for trial in trials) == 1
+    alone = store.recorded(fit(*LONG, "seed=0").run_id)
+    assert _open(folder).recorded(trials[0].run_id).tags["sha256/best"] == alone.tags["sha256/best"]
