@@ -7,7 +7,6 @@ import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from pipeline.analysis.model_card import Data, ModelCard
 from pipeline.assembly import Assembly, flat
 from pipeline.recording import Recorder, architecture, requirements
 from pipeline.strategy import device_names
-from pipeline.tracking.location import options
+from pipeline.tracking.location import options, shown
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.task import Classification
 
@@ -149,7 +148,7 @@ def _card(
 
 def _commands(tracker: Tracker, overrides: Sequence[str]) -> dict[str, str]:
     run, store = tracker.run_id, " ".join(options(tracker.store.location))
-    address = shlex.quote(tracker.store.location.uri)
+    address = shlex.quote(shown(tracker.store.location))
 
     def verb(words: str) -> str:
         return f"python -m pipeline.{words} {store}".rstrip()

@@ -163,7 +163,7 @@ def architecture(model: Layer) -> tuple[tuple[str, ...], list[tuple[str, ...]], 
     """A table of the model's layers, as columns and rows, and a line about all of them."""
     found = summarize(model)
     columns = ("layer", "type", "output", "parameters", "trainable", "dtype", "multiply-adds")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             r.path or "model",
             r.type,

@@ -67,8 +67,9 @@ def class_scores(matrix: np.ndarray, names: Sequence[str]) -> list[ClassScores]:
 
 def macro(scores: Sequence[ClassScores]) -> ClassScores:
     """The plain mean over the classes, whatever their size; ``support`` is the sum."""
-    means = [float(np.mean([getattr(s, k) for s in scores])) for k in ("precision", "recall", "f1")]
-    return ClassScores("mean of classes", *means, sum(score.support for score in scores))
+    rows = np.array([(s.precision, s.recall, s.f1) for s in scores])
+    precision, recall, f1 = rows.mean(0).tolist()
+    return ClassScores("mean of classes", precision, recall, f1, sum(s.support for s in scores))
 
 
 def mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> list[Mistake]:
@@ -106,7 +107,9 @@ def confused(
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [divmod(int(place), len(matrix)) for place in order]
     return [
-        (names[a], names[b], int(wrong[a, b]), int(matrix[a].sum())) for a, b in pairs if wrong[a, b]
+        (names[a], names[b], int(wrong[a, b]), int(matrix[a].sum()))
+        for a, b in pairs
+        if wrong[a, b]
     ]
 
 

@@ -89,7 +89,9 @@ class ModelCard:
 
     def _training(self) -> Iterator[str]:
         yield from ("## Training", "")
-        yield from _table(("key", "value"), ((f"`{k}`", f"`{v}`") for k, v in self.training.items()))
+        yield from _table(
+            ("key", "value"), ((f"`{k}`", f"`{v}`") for k, v in self.training.items())
+        )
         yield from ("The whole config is the run's artifact `config.yaml`.", "", "## Layers", "")
         yield from _table(self.columns, self.architecture)
         yield from (f"{self.size}.", "")
@@ -98,7 +100,11 @@ class ModelCard:
         yield from ("## Scores", "")
         names = [k.partition("/")[2] for k in self.metrics if k.startswith(("test/", "val/"))]
         rows = [
-            (name, _number(self.metrics.get(f"val/{name}")), _number(self.metrics.get(f"test/{name}")))
+            (
+                name,
+                _number(self.metrics.get(f"val/{name}")),
+                _number(self.metrics.get(f"test/{name}")),
+            )
             for name in dict.fromkeys(names)
         ]
         yield from _table(("metric", "validation", "test"), rows)

@@ -51,7 +51,8 @@ def confusion_picture(matrix: np.ndarray, names: Sequence[str], title: str) -> I
     for i, word in enumerate(words):
         middle = i * cell + cell // 2
         draw.text((left - 6, top + middle), word, BLACK, font, anchor="rm")
-        _sideways(picture, word, (left + middle - font.size // 2, top - 6), font, BLACK, above=True)
+        place = (left + middle - round(font.size) // 2, top - 6)
+        _sideways(picture, word, place, font, BLACK, above=True)
     if classes <= COUNTED:
         for row, column in np.argwhere(matrix):
             place = (left + column * cell + cell // 2, top + row * cell + cell // 2)

@@ -27,6 +27,7 @@ from pipeline.tracking.store import DIGEST_LENGTH, Point, Store
 
 CHECKPOINT = "checkpoint"  # MLflow's model_type
 FINAL = "model"
+SAVED_MODEL = "tf2model"  # where a final model has TensorFlow's own format, in MLflow's words
 
 
 @dataclass(frozen=True)
