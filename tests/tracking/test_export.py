@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
+from serving import Server
 
 from pipeline import export as verb
+from pipeline import tracking
 from pipeline.composing import compose
 from pipeline.config import Tracking
 from pipeline.errors import ConfigError, StoreError
@@ -42,15 +44,19 @@ def made(begin: Callable[..., Tracker], tmp_path: Path) -> Made:
             tracker.text(f"# card of {tracker.run_id}\n", "model_card.md")
         assert tracker.finish(status) == 0
         if model:
-            folder = tmp_path / tracker.run_id
-            (folder / "tf2model" / "variables").mkdir(parents=True)
-            (folder / "tf2model" / "saved_model.pb").write_text("graph")
-            (folder / "tf2model" / "variables" / "v").write_text(tracker.run_id)
-            (folder / "serving_input_example.json").write_text('{"inputs": [[1]]}')
-            Models(tracker.store, tracker.run_id).publish_model(folder, "model", 2, [])
+            publish(tracker, tmp_path / tracker.run_id)
         return tracker.run_id
 
     return make
+
+
+def publish(tracker: Tracker, folder: Path) -> None:
+    """A model as training exports it, but for what is in the files."""
+    (folder / "tf2model" / "variables").mkdir(parents=True)
+    (folder / "tf2model" / "saved_model.pb").write_text("graph")
+    (folder / "tf2model" / "variables" / "v").write_text(tracker.run_id)
+    (folder / "serving_input_example.json").write_text('{"inputs": [[1]]}')
+    Models(tracker.store, tracker.run_id).publish_model(folder, "model", 2, [])
 
 
 @pytest.fixture
@@ -207,3 +213,35 @@ def test_wrong_flags_are_told(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         verb.overrides_of(words)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.slow
+def test_a_server_s_registry_does_as_the_local_one(
+    config: Tracking, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Server(config)
+    server.start()
+    away = Tracking(root=str(tmp_path / "here"), uri=server.uri, system_metrics=False)
+    place = [f"tracking.root={away.root}", "tracking=server", f"tracking.uri={server.uri}"]
+    try:
+        runs = []
+        for score in (0.9, 0.8):
+            tracker = tracking.start(away, params=PARAMS, tags={"dataset.digest": "d" * 64})
+            assert isinstance(tracker, Tracker)
+            tracker.log({"test/accuracy": score}, 1)
+            assert tracker.finish("FINISHED") == 0
+            publish(tracker, tmp_path / tracker.run_id)
+            runs.append(tracker.run_id)
+        first, second = (
+            verb.main([f"run={run}", f"to={tmp_path}/{run[:8]}", "--alias", "champion", *place])
+            for run in runs
+        )
+        assert (first, second) == (0, 1)
+        assert "it is 0.1 below 0.9" in capsys.readouterr().out
+        assert (tmp_path / runs[1][:8] / "variables" / "v").read_text() == runs[1]
+        client = tracking.open_store(away).client
+        holder = client.get_model_version_by_alias("default", "champion")
+        assert holder.run_id == runs[0]
+        assert client.get_model_version_download_uri("default", "1").startswith("mlflow-artifacts:")
+    finally:
+        server.kill()
