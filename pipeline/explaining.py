@@ -13,12 +13,14 @@ import numpy as np
 from pipeline.analysis import classification
 from pipeline.analysis.model_card import Data, ModelCard
 from pipeline.assembly import Assembly, flat
+from pipeline.errors import StoreError
 from pipeline.recording import Recorder, architecture, requirements
 from pipeline.strategy import device_names
 from pipeline.tracking.location import options, shown
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.task import Classification
 
+MOST_CLASSES = 5000  # beyond, the confusion matrix alone would take gigabytes
 MISTAKES = 24  # that are listed and drawn
 CARD = "model_card.md"
 # What of the config tells trainings apart; the card has them by these keys.
@@ -51,26 +53,38 @@ def explain(
             test split.
         metrics: ``val/…`` and ``test/…`` of the exported weights.
         overrides: what was said on the command line.
+
+    Raises:
+        StoreError: the disk is full.
     """
     parts, tracker = recorder.parts, recorder.tracker
     if not isinstance(parts.task, Classification) or not isinstance(tracker, Tracker):
         return
     names, labels = parts.source.class_names, parts.source.split("test").labels
+    if len(names) > MOST_CLASSES:
+        recorder.console.line(f"no tables and no card: {len(names):,} classes are too many")
+        return
     matrix = classification.confusion(labels, answers.argmax(1), len(names))
     found = classification.mistakes(labels, answers, MISTAKES)
     scores = classification.class_scores(matrix, names)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "test"
-        folder.mkdir()
-        tables = {
-            "confusion.csv": classification.confusion_csv(matrix, names),
-            "classes.csv": classification.scores_csv(scores),
-            "worst.csv": classification.mistakes_csv(found, names),
-        }
-        for name, text in tables.items():
-            (folder / name).write_text(text, "utf-8")
-        _draw(folder, parts, matrix, found)
-        tracker.file(folder, "test")
+    tables = {
+        "confusion.csv": classification.confusion_csv(matrix, names),
+        "classes.csv": classification.scores_csv(scores),
+        "worst.csv": classification.mistakes_csv(found, names),
+    }
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "test"
+            folder.mkdir()
+            for name, text in tables.items():
+                (folder / name).write_text(text, "utf-8")
+            _draw(folder, parts, matrix, found)
+            tracker.file(folder, "test")
+    except OSError as error:
+        raise StoreError(
+            f"tables and pictures of the test split cannot be written to {tempfile.gettempdir()}: "
+            f"{error.strerror or error}. Make room, and resume={tracker.run_id} makes them."
+        ) from error
     card = _card(tracker, parts, metrics, scores, classification.confused(matrix, names), overrides)
     tracker.text(card.markdown(), CARD)
 
