@@ -157,6 +157,18 @@ class Reproduce:
 
 
 @dataclass
+class Export:
+    """The whole config of ``pipeline.export``."""
+
+    run: str = MISSING  # run id, an unambiguous beginning of one, "latest", or the id of a sweep
+    to: str | None = None  # new folder for the SavedModel; null: below tracking.root
+    name: str | None = None  # in the registry; null: the name of the run's experiment
+    alias: str | None = None  # given to this model if it beats the one that holds it
+    anyway: bool = False  # also where the two cannot be compared: other data, other metric
+    tracking: Tracking = field(default_factory=Tracking)
+
+
+@dataclass
 class Prepare:
     """The whole config of ``pipeline.prepare``."""
 
@@ -188,6 +200,7 @@ def register() -> None:
         ("train", Train),
         ("evaluate", Evaluate),
         ("reproduce", Reproduce),
+        ("export", Export),
         ("prepare", Prepare),
         ("doctor", Doctor),
         ("ui", Ui),

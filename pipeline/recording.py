@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 
-from layers import summarize
+from layers import Layer, summarize
 from pipeline.assembly import Assembly
 from pipeline.console import Console
 from pipeline.errors import StoreError
@@ -19,7 +20,7 @@ from pipeline.tracking.surroundings import here
 from pipeline.tracking.tracker import AnyTracker, Tracker
 from pipeline.training.checkpoints import cause, weights_digest
 from pipeline.training.progress import Progress
-from pipeline.training.servable import servable
+from pipeline.training.servable import answers, servable
 from pipeline.training.warm_start import Loaded
 
 SERVING_PACKAGES = ("tensorflow", "numpy", "mlflow")
@@ -73,23 +74,27 @@ class Recorder:
         with self.parts.trainer.evaluated_weights():
             self.tracker.tags({name: weights_digest(self.parts.model.named_variables())})
 
-    def export(self, metrics: dict[str, float]) -> None:
-        """Publish the model with its signature and an input example."""
+    def export(self, metrics: dict[str, float]) -> np.ndarray | None:
+        """Publish the model with its signature and an input example.
+
+        Returns:
+            What it answers to the test split; None where no run is kept.
+        """
         parts = self.parts
         if not isinstance(self.tracker, Tracker):
-            return
-        example = parts.source.split("test").inputs[:8]
+            return None
+        inputs = parts.source.split("test").inputs
         with parts.trainer.evaluated_weights():
             module = servable(
                 parts.model, parts.preprocess, parts.task, parts.trainer.feed.element_spec
             )
-            outputs = module(example).numpy()  # type: ignore[operator]
+            outputs = answers(module, inputs, parts.config.trainer.evaluation_batch_size)
             try:
                 self.tracker.model(
                     module,
                     "model",
-                    example,
-                    outputs,
+                    inputs[:8],
+                    outputs[:8],
                     requirements(),
                     parts.trainer.current_step,
                     metrics,
@@ -100,6 +105,7 @@ class Recorder:
                     f"{cause(error)}. Its checkpoints stay: make room, and "
                     f"resume={self.tracker.run_id} exports it."
                 ) from error
+        return outputs
 
 
 def describe(
@@ -148,29 +154,35 @@ def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence
             "trainer.deterministic=false: operations need not be bit-reproducible; another run of "
             "this config may come out different by rounding"
         )
-    rows = summarize(parts.model)
-    console.table(
-        "",
-        ("layer", "type", "output", "parameters", "trainable", "dtype", "multiply-adds"),
-        [
-            (
-                r.path or "model",
-                r.type,
-                _shape(r.output_shape),
-                f"{r.parameters:,}",
-                f"{r.trainable:,}",
-                r.dtype,
-                "?" if r.multiply_adds is None else f"{r.multiply_adds:,}",
-            )
-            for r in rows
-        ],
-    )
-    costs = [r.multiply_adds for r in rows]
+    columns, rows, total = architecture(parts.model)
+    console.table("", columns, rows)
+    console.line(total)
+
+
+def architecture(model: Layer) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
+    """A table of the model's layers, as columns and rows, and a line about all of them."""
+    found = summarize(model)
+    columns = ("layer", "type", "output", "parameters", "trainable", "dtype", "multiply-adds")
+    rows: list[tuple[str, ...]] = [
+        (
+            r.path or "model",
+            r.type,
+            _shape(r.output_shape),
+            f"{r.parameters:,}",
+            f"{r.trainable:,}",
+            r.dtype,
+            "?" if r.multiply_adds is None else f"{r.multiply_adds:,}",
+        )
+        for r in found
+    ]
+    costs = [r.multiply_adds for r in found]
     total = "an unknown number of" if None in costs else f"{sum(c or 0 for c in costs):,}"
-    console.line(
-        f"{sum(r.parameters for r in rows):,} parameters in all, "
-        f"{sum(r.trainable for r in rows):,} of them trained; "
-        f"{total} multiply-adds an example"
+    return (
+        columns,
+        rows,
+        f"{sum(r.parameters for r in found):,} parameters in all, "
+        f"{sum(r.trainable for r in found):,} of them trained; "
+        f"{total} multiply-adds an example",
     )
 
 

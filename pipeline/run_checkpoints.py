@@ -214,18 +214,21 @@ class RunCheckpoints:
         self._tell_devices(manifest)
         return progress
 
-    def restore_best(self, progress: Progress) -> None:
-        """Put the best checkpoint's weights in the model; the last stay where none is best."""
+    def restore_best(self, progress: Progress) -> dict[str, float]:
+        """Put the best checkpoint's weights in the model; the last stay where none is best.
+
+        Returns:
+            The metrics known of these weights.
+        """
         here = self.parts.trainer.current_step
         if progress.best is None or progress.best_step == here:
-            return
+            return progress.latest
         unusable = []
         for candidates in (self._on_disk, self._published):  # MLflow only where that is needed
             try:
                 for candidate in candidates():
                     if candidate.step == progress.best_step:
-                        self.on_disk.restore(candidate.find())
-                        return
+                        return self.on_disk.restore(candidate.find()).metrics
             except StoreError as error:
                 unusable.append(str(error))
         text = (
@@ -235,6 +238,7 @@ class RunCheckpoints:
         )
         complain(f"warning: {text}.")
         self.tracker.tags({"best.unusable": text})
+        return progress.latest
 
     def _publish(
         self, folder: Path, ranking: dict[str, Any], progress: Progress, best: bool

@@ -171,7 +171,7 @@ def _fit(
             console.line(f"given up {progress.pruned}")
             metrics = progress.latest | best_metric(recorder, progress)
         else:
-            metrics = conclude(recorder, progress)
+            metrics = conclude(recorder, progress, overrides)
         status = "FINISHED"
     except Stopped as stopped:
         status = "KILLED"
@@ -221,13 +221,18 @@ def _give_up(tracker: AnyTracker, console: Console, stopped: Stopped) -> bool:
     return True
 
 
-def conclude(recorder: Recorder, progress: Any) -> dict[str, float]:
-    """Best weights, test split, exported model. Returns the last value of every metric."""
+def conclude(recorder: Recorder, progress: Any, overrides: Sequence[str]) -> dict[str, float]:
+    """Best weights, test split, exported model, and what it gets wrong. Returns the last value of
+    every metric."""
+    from pipeline.explaining import explain
+
     recorder.tag_digest("sha256/last")
-    recorder.checkpoints.restore_best(progress)
+    validated = recorder.checkpoints.restore_best(progress)
     results = recorder.test()
     recorder.tag_digest("sha256/best")
-    recorder.export(results)
+    answers = recorder.export(results)
+    if answers is not None:
+        explain(recorder, answers, validated | results, overrides)
     return progress.latest | best_metric(recorder, progress) | results
 
 

@@ -16,9 +16,11 @@ COMMAND_LINE = {
     "composition_errors",
     "config",
     "config_files",
+    "sweep",
+    "trial",
     "preflight",
 }
-VERBS = {"train", "evaluate", "reproduce", "prepare", "doctor", "ui"}
+VERBS = {"train", "evaluate", "reproduce", "export", "prepare", "doctor", "ui"}
 
 
 def _name(path: Path) -> str:
@@ -75,7 +77,7 @@ def test_only_tracking_imports_mlflow() -> None:
 
 def test_only_the_command_line_knows_hydra() -> None:
     known = {_room(name) for name in _importers("hydra") if name.startswith("pipeline")}
-    assert known <= COMMAND_LINE | VERBS | {"assembly"}
+    assert known <= COMMAND_LINE | VERBS | {"assembly", "searching"}
     assert not {name for name in _importers("hydra") if name.startswith("layers")} - {
         "layers.testing.saving"
     }

@@ -106,6 +106,14 @@ def options(location: Location) -> list[str]:
     return [shlex.quote(option) for option in given]
 
 
+def shown(location: Location) -> str:
+    """The address as one would type it in the current folder."""
+    here = Path.cwd()
+    if location.database is not None and location.database.is_relative_to(here):
+        return f"sqlite:///{location.database.relative_to(here)}"
+    return location.uri
+
+
 def require(location: Location) -> None:
     """Raise ``StoreError`` where the store is a local one that nobody has made yet."""
     if location.database is not None and not _exists(location.database):

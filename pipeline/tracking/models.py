@@ -27,6 +27,7 @@ from pipeline.tracking.store import DIGEST_LENGTH, Point, Store
 
 CHECKPOINT = "checkpoint"  # MLflow's model_type
 FINAL = "model"
+SAVED_MODEL = "tf2model"  # where a final model has TensorFlow's own format, in MLflow's words
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,12 @@ class Models:
         output = LoggedModelOutput(model_id, step=step)
         self.store.client.log_outputs(self.run_id, [output])
         return model_id
+
+    def final(self) -> tuple[str, str] | None:
+        """Id and artifact address of the model that the run exported last; None: there is none."""
+        found = [m for m in self._search(FINAL) if m.status == LoggedModelStatus.READY]
+        last = max(found, key=lambda model: model.creation_timestamp, default=None)
+        return (last.model_id, last.artifact_location) if last else None
 
     def delete(self, model_id: str) -> None:
         """Remove a logged model and its files. Removing what is gone is no error."""

@@ -10,7 +10,7 @@ import mlflow.pyfunc
 import numpy as np
 from mlflow.models import Model, infer_signature
 
-SAVED_MODEL = "tf2model"  # where mlflow.tensorflow has it
+from pipeline.tracking.models import SAVED_MODEL
 
 
 def save_model(
