@@ -18,6 +18,13 @@ from typing import Any
 
 ANSWER = 0.5  # seconds that the main thread has to answer the second signal
 
+_any = threading.Event()
+
+
+def any_arrived() -> bool:
+    """Whether this process was ever asked to stop."""
+    return _any.is_set()
+
 
 class Stopped(BaseException):
     """The process was asked to stop. Not an ``Exception``: nothing on the way should swallow it."""
@@ -98,6 +105,7 @@ class StopSignals:
             raise Stopped(self.received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        _any.set()
         if self._ignoring:
             return
         again = self.received is not None or self._arrived > 1
@@ -111,6 +119,8 @@ class StopSignals:
         while numbers := os.read(self._pipe[0], 4096):
             caught = [number for number in numbers if number in self.CAUGHT]
             self._arrived += len(caught)
+            if caught:
+                _any.set()
             again = caught and self._arrived > 1
             if again and self.at_once and not self._answered.wait(ANSWER):
                 stopped = Stopped(caught[-1])

@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.tracking.tracker import AnyTracker
 
 NEW = "new"
+XLA_FLAGS = "TF_XLA_FLAGS"
 LOOK_EVERY = 1.0  # seconds between two looks at how many trials have ended
 # What joblib raises where a worker was killed; the others' trials are cut off with it.
 BROKEN_POOL = ("TerminatedWorkerError", "BrokenProcessPool", "ShutdownExecutorError")
@@ -182,11 +184,16 @@ def _resumes(override: str) -> bool:
 def _joined(command: Command, run_id: str) -> Iterator[None]:
     """Inside, trials that this process or one that it starts runs belong to the sweep."""
     said = {"id": run_id, "keys": list(command.space), "total": command.total}
-    os.environ[SWEEP] = json.dumps(said)
-    try:
-        yield
-    finally:
-        os.environ.pop(SWEEP, None)
+    with tempfile.TemporaryDirectory(prefix="compiled-") as folder:
+        given = os.environ.get(XLA_FLAGS, "")
+        os.environ[SWEEP] = json.dumps(said)
+        # What one trial has compiled, the next one takes, where only numbers differ.
+        os.environ[XLA_FLAGS] = f"{given} --tf_xla_persistent_cache_directory={folder}".strip()
+        try:
+            yield
+        finally:
+            del os.environ[SWEEP]
+            os.environ[XLA_FLAGS] = given
 
 
 def _launch(launch: Callable[[], None], store: Store, run_id: str) -> None:

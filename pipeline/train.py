@@ -266,7 +266,7 @@ def run(config: DictConfig) -> float | None:
     """One job of Hydra's. Returns the objective, which sweepers maximise or minimise."""
     trial = of_this_job()
     if trial is not None and config.tracking.kind != "off":
-        return trial.run(config, fit)
+        return trial.run(config)
     return fit(config, list(HydraConfig.get().overrides.task)).objective
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pipeline import tracking
-from pipeline.console import say
+from pipeline import tracking, trial_process
+from pipeline.console import complain, say
 from pipeline.errors import TrainingError
 from pipeline.resuming import config_digest
 from pipeline.tracking import sweeps
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pipeline.tracking.store import Store
 
 SWEEP = "PIPELINE_SWEEP"  # JSON: id of the parent, swept keys, how many trials
-ALONE = "PIPELINE_TRIAL"  # JSON: the trial that a process is started for
 MOST_DEATHS = 3  # of a trial's process, before it counts as failed
+SAVING = 30.0  # seconds that a process may take to end when it was stopped
 
 
 class Objective(float):
@@ -70,31 +70,36 @@ class Trial:
             sweeps.OVERRIDES_TAG: " ".join(self.overrides),
         }
 
-    def run(self, config: DictConfig, fit: Callable[..., Any]) -> Objective:
-        """Train it, or what is left of it. ``fit``: ``pipeline.train.fit``.
+    def run(self, config: DictConfig) -> Objective:
+        """Train it, or what is left of it, in a process of its own.
 
         Raises:
             UserError: it failed; the text says why.
         """
-        if _needs_other_devices(config.strategy.replicas):
-            return self._run_alone(config)
         of = f" of {self.total}" if self.total else ""
         say(f"trial {self.number + 1}{of}: {' '.join(self.overrides)}")
-        if config.resume is None:
-            store = tracking.open_store(config.tracking, existing=True)
-            found = self._found(store, config)
+        store = tracking.open_store(config.tracking, existing=True)
+        while True:
+            asked = list(HydraConfig.get().overrides.task)
+            found = None if config.resume else self._found(store, config)
             if found is not None and found.done:
                 say(f"run_id={found.run_id} status=FINISHED before")
                 return _objective(config, found)
             if found is not None and self._can_resume(store, found):
-                config.resume = found.run_id
-        asked = [] if config.resume else list(HydraConfig.get().overrides.task)
-        result = fit(config, asked, trial=self)
-        pruned = result.reason == "pruned"
-        return Objective.of(result.objective, result.run_id, pruned, result.metrics)
+                config.resume, asked = found.run_id, []
+            try:
+                return trial_process.call(_fit, config, asked, self)
+            except trial_process.Killed as killed:
+                sweeps.reap(store, self.sweep)
+                complain(f"warning: trial {self.number + 1}: {killed}; it goes on")
+                config.resume = None
 
     def _found(self, store: Store, config: DictConfig) -> sweeps.TrialRun | None:
         runs = sweeps.trials(store, self.sweep, config_digest(config))
+        until = time.monotonic() + SAVING
+        while any(run.alive for run in runs) and time.monotonic() < until:
+            time.sleep(0.2)  # its launcher was killed, and it saves
+            runs = sweeps.trials(store, self.sweep, config_digest(config))
         if not config.sweep.prune_from:  # what pruning had stopped is to be trained whole
             runs = [run for run in runs if run.pruned is None]
         return next(iter(sweeps.one_each(runs)), None)
@@ -108,38 +113,18 @@ class Trial:
 
         return bool(Models(store, found.run_id).checkpoints())
 
-    def _run_alone(self, config: DictConfig) -> Objective:
-        """In a process of its own, since TensorFlow cannot change this one's devices."""
-        hydra = HydraConfig.get()
-        sources = hydra.runtime.config_sources
-        flags = [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
-        command = [sys.executable, "-m", f"pipeline.{hydra.job.config_name}", *flags]
-        environment = {**os.environ, ALONE: json.dumps(vars(self))}
-        process = subprocess.Popen(
-            [*command, *hydra.overrides.task], env=environment, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            _, said = process.communicate()
-        except BaseException:  # a signal, which a terminal sends to both
-            process.terminate()
-            process.wait()
-            raise
-        if process.returncode >= 128:
-            raise SystemExit(process.returncode)
-        if process.returncode:
-            last = said.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
-            raise TrainingError(last[0].removeprefix("error: "))
-        found = self._found(tracking.open_store(config.tracking, existing=True), config)
-        if found is None or not found.done:
-            raise TrainingError("it ran in a process of its own, which has left no finished run")
-        return _objective(config, found)
+
+def _fit(config: DictConfig, overrides: Sequence[str], trial: Trial) -> Objective:
+    """What the trial's own process does."""
+    from pipeline.train import fit
+
+    result = fit(config, overrides, trial=trial)
+    pruned = result.reason == "pruned"
+    return Objective.of(result.objective, result.run_id, pruned, result.metrics)
 
 
 def of_this_job() -> Trial | None:
     """The trial that this job of Hydra's is; ``None`` where it is no sweep's."""
-    if ALONE in os.environ:
-        said = json.loads(os.environ.pop(ALONE))
-        return Trial(said["sweep"], said["number"], said["total"], tuple(said["overrides"]))
     hydra = HydraConfig.get()
     if SWEEP not in os.environ or hydra.mode != RunMode.MULTIRUN:
         return None
@@ -190,19 +175,6 @@ def _gpus() -> list[str]:
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]
     return [str(i) for i in range(16) if os.path.exists(f"/dev/nvidia{i}")]
-
-
-def _needs_other_devices(replicas: int | None) -> bool:
-    """Whether TensorFlow has made other logical CPUs in this process than the config wants."""
-    if "tensorflow" not in sys.modules:
-        return False
-    import tensorflow as tf
-
-    if tf.config.list_physical_devices("GPU"):
-        return False
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    made = tf.config.get_logical_device_configuration(cpu)
-    return len(made or [None]) != (replicas or 1)
 
 
 def _objective(config: DictConfig, found: sweeps.TrialRun) -> Objective:

@@ -69,16 +69,16 @@ class ResidentFeed:
         """Batches that cover every example, the last one possibly short."""
         return -(-self.size // self.batch)
 
-    def order(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    def order(self, seed: tf.Tensor | int, epoch: tf.Tensor) -> tf.Tensor:
         """The indices of one epoch, int32 [n], in graph."""
-        key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+        key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
         # Sorting random bits, which is the same permutation by whatever it is compiled.
         bits = tf.random.stateless_uniform(
             [self.size], key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
         )
         return tf.math.top_k(bits, k=self.size).indices
 
-    def orders(self, seed: int, epoch: tf.Tensor, count: tf.Tensor, most: int) -> tf.Tensor:
+    def orders(self, seed: tf.Tensor, epoch: tf.Tensor, count: tf.Tensor, most: int) -> tf.Tensor:
         """Those of ``count`` epochs from ``epoch`` on, int32 [most, n]; the rest is zero."""
         rows = tf.TensorArray(tf.int32, most, element_shape=[self.size])
         _, rows = tf.while_loop(

@@ -10,7 +10,19 @@ import mlflow.pyfunc
 import numpy as np
 from mlflow.models import Model, infer_signature
 
+from pipeline.tracking import surroundings
 from pipeline.tracking.models import SAVED_MODEL
+
+
+def preload() -> None:
+    """Do now what MLflow does once in a process, when a store is opened or a model is saved."""
+    import sqlalchemy.orm
+    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401
+    from mlflow.utils import requirements_utils
+
+    sqlalchemy.orm.configure_mappers()
+    requirements_utils._init_modules_to_packages_map()
+    surroundings.packages()
 
 
 def save_model(

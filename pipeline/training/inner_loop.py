@@ -57,7 +57,6 @@ class InnerLoop:
     counter: tf.Variable
     step: TrainingStep
     feed: ResidentFeed
-    seed: int
     most: int
     validation: Validation | None = None
     evaluation: Evaluation | None = None
@@ -66,15 +65,21 @@ class InnerLoop:
     def __post_init__(self) -> None:
         self.per_epoch = self.feed.steps_per_epoch
 
-    def orders(self, steps: tf.Tensor) -> tf.Tensor:
+    def orders(self, steps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """In which order each of the next ``steps`` visits its epoch: int32 [epochs, size]."""
         first, per_epoch = self.counter.read_value(), self.per_epoch
         epoch, last = first // per_epoch, (first + steps - 1) // per_epoch
         most = -(-self.most // per_epoch) + 1
-        return self.feed.orders(self.seed, epoch, tf.cast(last - epoch + 1, tf.int32), most)
+        return self.feed.orders(seed, epoch, tf.cast(last - epoch + 1, tf.int32), most)
 
     def __call__(
-        self, steps: tf.Tensor, orders: tf.Tensor, best: tf.Tensor, at_end: tf.Tensor
+        self,
+        steps: tf.Tensor,
+        orders: tf.Tensor,
+        best: tf.Tensor,
+        at_end: tf.Tensor,
+        seed: tf.Tensor,
+        learning_rate: tf.Tensor,
     ) -> Call:
         """Take ``steps`` steps from where the counter stands.
 
@@ -82,8 +87,10 @@ class InnerLoop:
             orders: of the epochs that they are in.
             best: float64, the objective so far; NaN where there is none.
             at_end: evaluate after the last one, due or not.
+            seed, learning_rate: not constants, so that runs which differ in these alone have the
+                same graph, which is compiled once.
         """
-        first, per_epoch = self.counter.read_value(), self.per_epoch
+        first, per_epoch, numbers = self.counter.read_value(), self.per_epoch, (seed, learning_rate)
         every = self.validation.every if self.validation else 0
 
         # In stretches, each of which ends with the epoch, at an evaluation, or with the call.
@@ -93,7 +100,7 @@ class InnerLoop:
             end = tf.minimum(steps, done + per_epoch - counted % per_epoch)
             if every:
                 end = tf.minimum(end, done + every - counted % every)
-            done, finite, rows = self._steps(order, done, finite, rows, end)
+            done, finite, rows = self._steps(order, numbers, done, finite, rows, end)
             if every:
                 on_time = (done > begin) & tf.equal(self.counter.read_value() % every, 0)
                 due = finite & (on_time | (at_end & tf.equal(done, steps)))
@@ -110,12 +117,12 @@ class InnerLoop:
             *(evaluated.count, evaluated.rows.stack(), evaluated.kept),
         )
 
-    def _steps(self, order: Any, done: Any, finite: Any, rows: Any, end: Any) -> Any:
+    def _steps(self, order: Any, numbers: Any, done: Any, finite: Any, rows: Any, end: Any) -> Any:
         """Steps until ``end`` are done or one is not finite."""
 
         def body(done: Any, finite: Any, rows: Any) -> Any:
             with tf.name_scope(""):  # else every variable's name grows in the loop
-                row = self._step(order)
+                row = self._step(order, *numbers)
             rows = rows.write(tf.cast(done, tf.int32), row)
             return done + 1, tf.reduce_all(tf.math.is_finite(row)), rows
 
@@ -126,11 +133,12 @@ class InnerLoop:
             parallel_iterations=1,
         )
 
-    def _step(self, order: tf.Tensor) -> tf.Tensor:
+    def _step(self, order: tf.Tensor, seed: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
         feed, counted = self.feed, self.counter.read_value()
         position = tf.cast(counted % self.per_epoch, tf.int32)
         row = self.strategy.run(
-            self.step, args=(counted, order, position, feed.inputs, feed.labels)
+            self.step,
+            args=(counted, order, position, feed.inputs, feed.labels, seed, learning_rate),
         )
         self.counter.assign_add(1)
         return self.strategy.experimental_local_results(row)[0]

@@ -50,16 +50,24 @@ class Optimizer(tf.Module):
             for slot in self.SLOTS
         }
 
-    def apply(self, gradients: Gradients, scale: tf.Tensor | float = 1.0) -> None:
+    def apply(
+        self,
+        gradients: Gradients,
+        scale: tf.Tensor | float = 1.0,
+        learning_rate: tf.Tensor | None = None,
+    ) -> None:
         """One update, in replica context, with the learning rate times ``scale``.
 
-        ``gradients``: by path, dense, summed over the replicas.
+        Args:
+            gradients: by path, dense, summed over the replicas.
+            learning_rate: as a tensor, in a graph that is not to have it as a constant.
         """
+        peak = self.learning_rate if learning_rate is None else learning_rate
         count = self.updates.assign_add(1)
         for path, gradient in gradients.items():
             variable = self.variables_by_path[path]
             dtype = wide_dtype(variable)
-            rate = tf.cast(self.learning_rate * scale, dtype)
+            rate = tf.cast(peak * scale, dtype)
             done = tf.cast(count, dtype)
             decay = self.weight_decay if decays(path, variable) else 0.0
             if variable.dtype == dtype:

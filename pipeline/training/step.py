@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -47,7 +48,6 @@ class TrainingStep:
         feed: ResidentFeed,
         preprocess: Callable[[tf.Tensor], tf.Tensor],
         factor: Callable[[tf.Tensor], tf.Tensor],
-        seed: int,
         clip_norm: float | None,
         accumulate: int,
         average: WeightAverage | None,
@@ -59,7 +59,6 @@ class TrainingStep:
         self.feed = feed
         self.preprocess = preprocess
         self.factor = factor
-        self.seed = seed
         self.clip_norm = clip_norm
         self.accumulate = accumulate
         self.average = average
@@ -79,7 +78,14 @@ class TrainingStep:
         )
 
     def __call__(
-        self, step: tf.Tensor, order: tf.Tensor, position: tf.Tensor, inputs: Any, labels: Any
+        self,
+        step: tf.Tensor,
+        order: tf.Tensor,
+        position: tf.Tensor,
+        inputs: Any,
+        labels: Any,
+        seed: tf.Tensor,
+        learning_rate: tf.Tensor,
     ) -> tf.Tensor:
         """One step. ``inputs`` and ``labels``: the whole split, as this replica holds it.
 
@@ -90,17 +96,18 @@ class TrainingStep:
         replica = context.replica_id_in_sync_group
         self._begin_epoch(position)
         indices = self.feed.training_indices(order, position, replica)
-        gradients, sums = self._microbatches(step, replica, indices, inputs, labels)
+        gradients, sums = self._microbatches(step, replica, indices, inputs, labels, seed)
         # The scopes name the parts of a step for a profile (profile.py).
         with tf.name_scope("reduce"):
             gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
             gradients, norm = self._clip(gradients)
         with tf.name_scope("update"):
             scale = self.factor(step)
-            self.optimizer.apply(dict(zip(self.trainable, gradients, strict=True)), scale)
+            by_path = dict(zip(self.trainable, gradients, strict=True))
+            self.optimizer.apply(by_path, scale, learning_rate)
             if self.average is not None:
                 self.average.update(step)
-            rate = tf.cast(self.optimizer.learning_rate * scale, tf.float32)
+            rate = tf.cast(learning_rate * scale, tf.float32)
         return tf.concat([sums, [norm, rate]], 0)
 
     def _clip(self, gradients: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
@@ -126,7 +133,13 @@ class TrainingStep:
             tf.cond(tf.equal(position, 0), forget, lambda: tf.constant(False))
 
     def _microbatches(
-        self, step: tf.Tensor, replica: Any, indices: tf.Tensor, inputs: Any, labels: Any
+        self,
+        step: tf.Tensor,
+        replica: Any,
+        indices: tf.Tensor,
+        inputs: Any,
+        labels: Any,
+        seed: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Gradients of ``sum(loss) / global batch`` and the metrics' sums, over this replica."""
         gradients: list[tf.Tensor] = []
@@ -136,30 +149,36 @@ class TrainingStep:
             # One microbatch after the other, so that only one is in memory.
             with tf.control_dependencies([sums]), tf.name_scope("input"):
                 x, y = tf.gather(inputs, part), tf.gather(labels, part)
-            more, part_sums = self._backward(number)(x, y, step, replica)
+            more, part_sums = self._backward(number)(x, y, step, replica, seed)
             gradients = [a + b for a, b in zip(gradients, more, strict=True)] if gradients else more
             sums += part_sums
         return gradients, sums
 
     def _backward(self, microbatch: int) -> Callable[..., tuple[list[tf.Tensor], tf.Tensor]]:
         if self.mode != "gradients":
-            return lambda x, y, step, replica: self._gradients(x, y, step, replica, microbatch)
+            return partial(self._gradients, microbatch)
         key = (microbatch, threading.get_ident())
         if key not in self._compiled_backward:
             self._compiled_backward[key] = tf.function(
-                lambda x, y, step, replica: self._gradients(x, y, step, replica, microbatch),
+                partial(self._gradients, microbatch),
                 jit_compile=True,
                 autograph=False,
             )
         return self._compiled_backward[key]
 
     def _gradients(
-        self, x: tf.Tensor, y: tf.Tensor, step: tf.Tensor, replica: Any, microbatch: int
+        self,
+        microbatch: int,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        step: tf.Tensor,
+        replica: Any,
+        seed: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         variables = list(self.trainable.values())
         with (
             training_step(
-                seed=self.seed,
+                seed=seed,
                 step=step,
                 replica=replica,
                 microbatch=microbatch,

@@ -84,6 +84,8 @@ class Trainer:
         self.compilation = compilation
         self.steps_per_call = steps_per_call
         self.validation = validation
+        self.seed = seed
+        self.learning_rate = optimizer.learning_rate
         self.evaluation_seconds = 0.0  # that one evaluation takes, as warming up has found
         with strategy.scope():
             self.step = tf.Variable(
@@ -99,7 +101,6 @@ class Trainer:
             feed,
             preprocess,
             factor,
-            seed,
             clip_norm,
             accumulate,
             average,
@@ -109,7 +110,7 @@ class Trainer:
         self.kept: KeptState | None = None
         if validation and validation.objective and can_be_kept(self.objects):
             self.kept = KeptState(self.objects)
-        self._inner = InnerLoop(strategy, self.step, self._step, feed, seed, steps_per_call)
+        self._inner = InnerLoop(strategy, self.step, self._step, feed, steps_per_call)
         if validation:
             self._inner.validation = validation
             self._inner.evaluation = self._evaluation(validation.feed)
@@ -229,9 +230,10 @@ class Trainer:
     def _arguments(
         self, steps: int, best: float | None = None, evaluate_last: bool = False
     ) -> list[tf.Tensor]:
-        count = tf.constant(steps, tf.int64)
+        count, seed = tf.constant(steps, tf.int64), tf.constant(self.seed, tf.int64)
         so_far = tf.constant(math.nan if best is None else best, tf.float64)
-        return [count, self._orders(count), so_far, tf.constant(evaluate_last)]
+        rate = tf.constant(self.learning_rate, tf.float32)
+        return [count, self._orders(count, seed), so_far, tf.constant(evaluate_last), seed, rate]
 
     def program(self) -> str:
         """What XLA has made of the loop, in its own language (HLO)."""
@@ -273,7 +275,7 @@ class Trainer:
     def _make_loop(self) -> None:
         # Not within what XLA compiles: it sorts three times as slowly as TensorFlow does.
         self._orders = tf.function(
-            self._inner.orders, autograph=False, input_signature=[tf.TensorSpec([], tf.int64)]
+            self._inner.orders, autograph=False, input_signature=[tf.TensorSpec([], tf.int64)] * 2
         )
         compile_it = self.compilation.mode == "loop" or None
         self._loop = tf.function(self._inner, jit_compile=compile_it, autograph=False)

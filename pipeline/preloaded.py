@@ -1,0 +1,16 @@
+"""What takes seconds to import and to set up, for the process that trials are forked from.
+
+Nothing is computed here: TensorFlow would start its threads, and fix the devices, of all trials.
+"""
+
+from pipeline.quiet import load_tensorflow
+
+load_tensorflow()
+
+import pipeline.explaining  # noqa: E402
+import pipeline.profiling  # noqa: E402
+import pipeline.recording  # noqa: E402
+import pipeline.training.loop  # noqa: E402, F401
+from pipeline.tracking import packaging  # noqa: E402
+
+packaging.preload()

@@ -1,0 +1,107 @@
+"""A process for each trial, forked from one that has imported what takes seconds to import.
+
+So a trial begins as fast as in the process of the sweep, and leaves nothing behind: not the graphs
+and compiled programs, which TensorFlow never frees, nor its choice of devices, nor, if it is
+killed, more than itself to begin again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pipeline import signals
+from pipeline.console import complain
+from pipeline.errors import TrainingError, UserError
+
+_PRELOADED = "pipeline.preloaded"
+
+
+class Killed(Exception):
+    """A trial's process ended without a word, by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"its process was killed by {signal.Signals(number).name}")
+
+
+class Fault(TrainingError):
+    """Not a user's: its traceback has been shown."""
+
+
+def call(task: Callable[..., Any], *arguments: Any) -> Any:
+    """Return ``task(*arguments)`` of a process of its own; signals are passed on to it.
+
+    Raises:
+        UserError: as ``task`` did; any other error as ``Fault``.
+        Killed: the process was.
+        SystemExit: the process was stopped by a signal that it has answered.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PRELOADED])
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_answer, args=(there, dict(os.environ), task, arguments), name="trial"
+    )
+    process.start()
+    there.close()
+    _wait(process)
+    code = process.exitcode or 0
+    try:
+        kind, value = here.recv() if here.poll() else ("nothing", None)
+    except EOFError:
+        kind, value = "nothing", None
+    here.close()
+    if kind == "result":
+        return value
+    if kind == "error":
+        raise value
+    if code < 0:
+        raise Killed(-code)
+    raise SystemExit(code)
+
+
+def _wait(process: Any) -> None:
+    while process.is_alive():
+        try:
+            process.join()
+        except (signals.Stopped, KeyboardInterrupt) as stopped:
+            if process.is_alive():  # it is in a group of its own, which a terminal leaves alone
+                os.kill(process.pid, getattr(stopped, "number", signal.SIGINT))
+
+
+def _answer(
+    connection: Connection,
+    environment: Mapping[str, str],
+    task: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    """What the process does."""
+    os.setpgid(0, 0)
+    os.environ.clear()
+    os.environ.update(environment)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    try:
+        connection.send(("result", task(*arguments)))
+    except UserError as error:
+        connection.send(("error", error))
+    except Exception as error:
+        said = f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
+        own = error.__traceback__.tb_next if error.__traceback__ else None
+        traceback.print_exception(type(error), error, own)
+        complain(f"error: stopped by {said}; the traceback above says where")
+        connection.send(("error", Fault(said)))
+
+
+def _end_with_parent() -> None:
+    """Where the process that wants the answer is gone, stop as for SIGTERM, which saves."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    if not signals.any_arrived():  # a second one would stop without saving
+        os.kill(os.getpid(), signal.SIGTERM)
