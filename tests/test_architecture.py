@@ -18,7 +18,7 @@ COMMAND_LINE = {
     "config_files",
     "preflight",
 }
-VERBS = {"train", "evaluate", "reproduce", "prepare", "doctor", "ui"}
+VERBS = {"train", "evaluate", "reproduce", "compare", "prepare", "doctor", "ui"}
 
 
 def _name(path: Path) -> str:
