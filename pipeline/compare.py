@@ -35,9 +35,9 @@ from pipeline.console import Console, column_widths, say
 from pipeline.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from pipeline.analysis.leaderboard import Leaderboard
-    from pipeline.analysis.statistics import Paired
-    from pipeline.comparing import Chosen, Side
+    from pipeline.analysis.leaderboard import Leaderboard, Objective
+    from pipeline.analysis.sides import Comparison
+    from pipeline.comparing import Chosen
     from pipeline.tracking.runs import Run
 
 TOP = 40  # rows on a terminal, where the best would scroll away
@@ -125,7 +125,7 @@ def board(chosen: Chosen, flags: argparse.Namespace) -> None:
     made = leaderboard(shown, metrics=flags.metrics, sort=flags.sort, group=flags.group)
     if flags.plot:
         curves = [(row.run_id[: rendering.SHOWN_ID], row.runs) for row in made.rows[:MOST_CURVES]]
-        _plot(chosen, curves, flags, made.objectives[0].metric if made.objectives else None)
+        _plot(chosen, curves, flags, next(iter(made.objectives), None))
     if flags.csv:
         say(rendering.board_csv(made))
         return
@@ -194,105 +194,84 @@ def _columns_that_fit(
 
 def against(chosen: Chosen, flags: argparse.Namespace) -> None:
     """Print what differs between two sides, and whether it is larger than the seeds' noise."""
-    from pipeline.analysis import rendering, statistics
-    from pipeline.analysis.differences import differing
-    from pipeline.comparing import common_objective, other_conditions, require_apart, side
+    from pipeline.analysis import rendering
+    from pipeline.analysis.sides import compare, side
 
     if flags.sort or flags.top:
         raise ConfigError("--sort and --top order a leaderboard; A and B have none.")
-    sides = []
-    for label, word in zip("AB", flags.words, strict=True):
-        runs = _filtered(chosen.by(word), flags)
-        if flags.group:
-            runs = _filtered(chosen.group_of(runs, flags.group), flags)
-        sides.append(side(f"{label} ({word})", runs, flags.group or "seed"))
-    a, b = sides
-    require_apart(a, b)
-    objective = common_objective(a, b)
-    values = _values(a, b, objective.metric if objective else None, flags.metrics)
-    title = next(iter(values), None) if objective else None
-    compared = statistics.judge(values, title)
-    first, second = (next(iter(each.runs.values())) for each in sides)
-    config = {
-        key: (first.params.get(key), second.params.get(key)) for key in differing([first, second])
-    }
-    notes = other_conditions(a, b)
-    if objective is None:
-        notes.append("A and B have different objectives: all metrics are corrected for")
-    drawn = [("A", tuple(a.runs.values())), ("B", tuple(b.runs.values()))]
+    key = flags.group or "seed"
+    chosen_runs = [_filtered(chosen.by(word), flags) for word in flags.words]
+    if flags.group:
+        chosen_runs = [_filtered(chosen.group_of(runs, key), flags) for runs in chosen_runs]
+    names = [f"{label} ({word})" for label, word in zip("AB", flags.words, strict=True)]
+    a, b = (side(name, runs, key) for name, runs in zip(names, chosen_runs, strict=True))
+    found = compare(a, b, key, flags.metrics)
+    drawn = [(each.label, tuple(each.runs.values())) for each in (a, b)]
     if flags.plot:
-        _plot(chosen, drawn, flags, objective.metric if objective else None)
+        _plot(chosen, drawn, flags, found.objective)
     if flags.csv:
-        say(rendering.differences_csv(compared))
+        say(rendering.differences_csv(found.compared))
         return
     if flags.json:
-        ids = {
-            label: {seed: run.run_id for seed, run in each.runs.items()}
-            for label, each in (("A", a), ("B", b))
-        }
-        say(rendering.differences_json(compared, config, runs=ids, objective=title, notes=notes))
+        say(rendering.comparison_json(found))
         return
     console = Console()
-    _print_sides(console, a, b, flags.group or "seed")
-    rows = [(key, *map(rendering.text_of, pair)) for key, pair in config.items()]
-    console.line()
-    if rows:
-        console.whole_table(("config", "A", "B"), rows)
-    else:
-        console.line("the configs are the same")
-    for note in notes:
-        console.line(f"note: {note}")
-    console.line()
-    _print_compared(console, compared, title, bool(objective and objective.maximise))
+    _print_comparison(console, found)
+    if not flags.group and any(len(chosen.group_of(runs, key)) > len(runs) for runs in chosen_runs):
+        console.line(f"there are further runs of these configs: --group {key} takes them along")
     _print_curve(console, chosen, drawn)
     if flags.plot:
         console.line(f"curves: {flags.plot}")
 
 
-def _values(
-    a: Side, b: Side, objective: str | None, asked: Sequence[str]
-) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
-    """Each metric to compare, the objective first, with its values of A and of B by seed."""
-    from pipeline.analysis.leaderboard import metric_columns
-
-    runs = [*a.runs.values(), *b.runs.values()]
-    found = {}
-    if objective:
-        best = all(f"best/{objective}" in run.metrics for run in runs)
-        title = f"best/{objective}" if best else objective
-        found[title] = (a.values(title), b.values(title))
-    for metric in metric_columns(runs, asked):
-        found.setdefault(metric, (a.values(metric), b.values(metric)))
-    return {metric: (x, y) for metric, (x, y) in found.items() if x or y}
-
-
-def _print_sides(console: Console, a: Side, b: Side, key: str) -> None:
-    for each in (a, b):
-        console.line(f"{each.label}: {each.ids}  ({key} {', '.join(each.runs)})")
-        for left in each.left_out:
-            console.line(f"  left out {left}")
-
-
-def _print_compared(
-    console: Console, compared: Sequence[Paired], objective: str | None, maximise: bool
-) -> None:
+def _print_comparison(console: Console, found: Comparison) -> None:
     from pipeline.analysis import rendering
 
-    columns, rows = rendering.differences_table(compared)
-    console.whole_table(columns, rows)
-    for each in compared:
-        advice = f"; {each.advice}" if each.advice else ""
-        better = ""
-        if each.metric == objective and each.larger:
-            better = f": {'B' if (each.difference > 0) == maximise else 'A'} is better"
-        console.line(f"{each.metric}: {each.verdict}{better}{advice}")
-        if each.alone:
-            seeds = ", ".join(each.alone)
-            console.line(f"  left out: {seeds}, which only one side has a finite value of")
-    others = [each.metric for each in compared if each.metric != objective]
-    if len(others) > 1 or (others and objective):
-        told = f"{objective} is the objective, and decided on alone; " if objective else ""
-        console.line(f"note: {told}the p of the other {len(others)} are corrected together (Holm)")
+    for each in (found.a, found.b):
+        console.line(f"{each.label}: {each.ids}  ({found.key} {', '.join(each.runs)})")
+        for left in each.left_out:
+            console.line(f"  left out {left}")
+    console.line()
+    rows = [(key, *map(rendering.text_of, pair)) for key, pair in found.config.items()]
+    if rows:
+        console.whole_table(("config", "A", "B"), rows)
+    else:
+        console.line("the configs are the same")
+    for note in found.notes:
+        console.line(f"note: {note}")
+    console.line()
+    console.whole_table(*rendering.differences_table(found.compared))
+    console.line()
+    for verdict, metrics in _verdicts(found).items():
+        console.line(f"{', '.join(metrics)}: {verdict}")
+    for values, metrics in _left_out(found).items():
+        where = "" if len(metrics) == len(found.compared) else f" of {', '.join(metrics)}"
+        console.line(f"note: left out {found.key} {values}: one side has no finite value{where}")
+    others = [paired for paired in found.compared if paired.metric != found.decisive]
+    if found.decisive and any(paired.p is not None for paired in others):
+        console.line(
+            f"note: {found.decisive}, the objective, is decided on alone; the p values of the "
+            f"other {len(others)} are corrected for their number (Holm)"
+        )
+
+
+def _verdicts(found: Comparison) -> dict[str, list[str]]:
+    """What is said, and the metrics that it is said of; the objective's first."""
+    said: dict[str, list[str]] = {}
+    for paired in found.compared:
+        better = paired.metric == found.decisive and found.better
+        text = paired.verdict + (f": {found.better} is better" if better else "")
+        said.setdefault("; ".join(filter(None, [text, paired.advice])), []).append(paired.metric)
+    return said
+
+
+def _left_out(found: Comparison) -> dict[str, list[str]]:
+    """The seeds that are not paired, and the metrics that they lack a partner in."""
+    left: dict[str, list[str]] = {}
+    for paired in found.compared:
+        if paired.alone:
+            left.setdefault(", ".join(paired.alone), []).append(paired.metric)
+    return left
 
 
 # Curves ------------------------------------------------------------------------------------------
@@ -316,14 +295,14 @@ def _plot(
     chosen: Chosen,
     drawn: Sequence[tuple[str, Sequence[Run]]],
     flags: argparse.Namespace,
-    objective: str | None,
+    objective: Objective | None,
 ) -> None:
     from pipeline.analysis.curves import Curve, plot
     from pipeline.analysis.leaderboard import metric_columns
 
     runs = [run for _, members in drawn for run in members]
     asked = metric_columns(runs, flags.metrics)[-len(flags.metrics) :] if flags.metrics else []
-    names = dict.fromkeys([*ALWAYS, *([objective] if objective else []), *asked])
+    names = dict.fromkeys([*ALWAYS, *([objective.metric] if objective else []), *asked])
     panels = {
         metric: [Curve(label, _histories(chosen, members, metric)) for label, members in drawn]
         for metric in names

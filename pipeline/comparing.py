@@ -1,4 +1,4 @@
-"""From words of a command line to runs, and from two sides of runs to what differs between them.
+"""From words of a command line to the runs that they name.
 
 A word names runs in one of these ways, tried in this order:
 
@@ -13,32 +13,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from pipeline.analysis import filters
-from pipeline.analysis.differences import differing
-from pipeline.analysis.leaderboard import (
-    PRUNED_TAG,
-    SPACE_TAG,
-    Objective,
-    counts,
-    objective_of,
-    siblings,
-    value_of,
-)
-from pipeline.errors import ConfigError, StoreError, did_you_mean
+from pipeline.analysis.leaderboard import SPACE_TAG, siblings
+from pipeline.errors import StoreError, did_you_mean
 from pipeline.tracking.runs import Run, Runs, find
 
 COMPARES = re.compile(r"[<>=!]|\s(in|like)\b")
-SHOWN_ID = 8  # characters; enough to give it again
-# What two sides should have in common, for a difference between them to be one of the config.
-CONDITIONS = {
-    "digest/training": "training data",
-    "digest/validation": "validation data",
-    "digest/test": "test data",
-    "mlflow.source.git.commit": "code",
-}
+LOOKS_LIKE_ID = re.compile(r"[0-9a-f]{4,32}")
 
 
 class Chosen:
@@ -103,18 +86,13 @@ class Chosen:
         if word in self.experiments:
             return self._of_experiment(word)
         if word == "latest":
-            newest = self.runs.beginning("")
-            return self.runs.read(ids=newest[:1])
-        try:
-            run_id = find(self.runs, word)
-        except StoreError as error:
-            if "Several" in str(error) or not self.experiments:
-                raise
+            word = next(iter(self.runs.beginning("")), word)
+        elif not LOOKS_LIKE_ID.fullmatch(word):
             raise StoreError(
-                f"{word!r} is no experiment, and no run. {did_you_mean(word, self.experiments)} "
-                f"{error}"
-            ) from None
-        [run] = self.runs.read(ids=[run_id])
+                f"There is no experiment {word!r}. {did_you_mean(word, self.experiments)} A run is "
+                "named by its id, and a filter compares something: 'seed=0'."
+            )
+        [run] = self.runs.read(ids=[(run_id := find(self.runs, word))])
         if SPACE_TAG not in run.tags:
             return [run]
         trials = self.runs.read(parent=run_id)
@@ -131,85 +109,3 @@ class Chosen:
     @cached_property
     def _read(self) -> dict[str, list[Run]]:
         return {}
-
-
-@dataclass(frozen=True)
-class Side:
-    """One config, in the runs of its seeds.
-
-    Attributes:
-        runs: by the value of the key that they differ in, a seed as a rule.
-        left_out: runs that do not count, and why.
-    """
-
-    label: str
-    runs: dict[str, Run]
-    left_out: list[str] = field(default_factory=list)
-
-    @property
-    def ids(self) -> str:
-        """The beginnings of the ids, as a word that names these runs again."""
-        return ",".join(run.run_id[:SHOWN_ID] for run in self.runs.values())
-
-    def values(self, metric: str, best: bool = False) -> dict[str, float]:
-        """By seed. ``best``: of the objective the best value, where it is known."""
-        read = (
-            (lambda run: value_of(run, metric)) if best else (lambda run: run.metrics.get(metric))
-        )
-        return {seed: value for seed, run in self.runs.items() if (value := read(run)) is not None}
-
-
-def side(label: str, runs: Sequence[Run], key: str) -> Side:
-    """The runs of one config that count, one for each value of ``key``.
-
-    Raises:
-        ConfigError: none counts, or they are runs of several configs.
-    """
-    left_out, usable = [], []
-    for run in runs:
-        if counts(run):
-            usable.append(run)
-        else:
-            state = "pruned" if PRUNED_TAG in run.tags else run.status
-            left_out.append(f"{run.run_id[:SHOWN_ID]}: {state}")
-    if not usable:
-        told = f" ({', '.join(left_out)})" if left_out else ""
-        raise ConfigError(f"{label} has no run that finished{told}: there is nothing to compare.")
-    if several := [other for other in differing(usable) if other != key]:
-        named = ", ".join(several[:4]) + (", …" if len(several) > 4 else "")
-        raise ConfigError(
-            f"{label} is {len(usable)} runs that differ in more than {key}: {named}. A side is one "
-            "config: add conditions, as in 'optimizer.name=adam and seed<3', or list its runs."
-        )
-    found: dict[str, Run] = {}
-    for run in sorted(usable, key=lambda run: run.start or 0, reverse=True):
-        value = run.params.get(key, "none")
-        if value in found:
-            newer = found[value].run_id[:SHOWN_ID]
-            left_out.append(f"{run.run_id[:SHOWN_ID]}: {newer} is a newer run of {key} {value}")
-        found.setdefault(value, run)
-    order = sorted(found, key=lambda value: (len(value), value))
-    return Side(label, {value: found[value] for value in order}, left_out)
-
-
-def common_objective(a: Side, b: Side) -> Objective | None:
-    """What both sides are to be judged by; None where they disagree, or do not say."""
-    found = {objective_of(run) for each in (a, b) for run in each.runs.values()}
-    return next(iter(found)) if len(found) == 1 else None
-
-
-def other_conditions(a: Side, b: Side) -> list[str]:
-    """What differs between the sides beside the config, in words."""
-    found = []
-    for tag, what in CONDITIONS.items():
-        before, after = ({run.tags.get(tag) for run in each.runs.values()} for each in (a, b))
-        if before != after:
-            found.append(f"A and B have different {what} ({tag})")
-    return found
-
-
-def require_apart(a: Side, b: Side) -> None:
-    """Raise ``ConfigError`` where a run is on both sides."""
-    before = {run.run_id for run in a.runs.values()}
-    if both := [run.run_id for run in b.runs.values() if run.run_id in before]:
-        raise ConfigError(f"run {both[0][:SHOWN_ID]} is in both A and B: nothing differs there.")

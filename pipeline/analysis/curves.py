@@ -65,7 +65,7 @@ def in_terminal(metric: str, curves: Sequence[Curve], width: int, colours: bool)
             [value for _, value in mean],
             lc=TERMINAL_COLOURS[index % len(TERMINAL_COLOURS)] if colours else None,
             label=label,
-            marker=None if colours else label[:1],
+            marker=label[:1],
         )
     return "\n".join(line.rstrip() for line in figure.show().replace("⠀", " ").splitlines())
 

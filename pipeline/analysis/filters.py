@@ -107,7 +107,9 @@ class Keys:
             return lambda run: run.params.get(key)
         if key in self.metrics:
             return lambda run: run.metrics.get(key)
-        known = {*self.params, *ATTRIBUTES, *(f"metrics.{name}" for name in self.metrics)}
+        known = {*self.params, *ATTRIBUTES}
+        known |= {f"metrics.{name}" for name in self.metrics}
+        known |= {f"tags.{name}" for name in self.tags}
         raise ConfigError(f"none of the runs has {key!r}. {did_you_mean_key(key, known)}")
 
     def _require(self, name: str, known: set[str], what: str) -> None:

@@ -18,6 +18,7 @@ from pipeline.analysis.filters import Keys, Value, duration, number
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.tracking.runs import Run
 
+SHOWN_ID = 8  # characters of a run id; enough to give it again
 PRUNED_TAG = "sweep/pruned"
 SPACE_TAG = "sweep/space"  # of a sweep's parent run
 

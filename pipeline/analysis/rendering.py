@@ -10,19 +10,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.analysis.filters import duration, start
-from pipeline.analysis.leaderboard import PRUNED_TAG, Leaderboard, Score
+from pipeline.analysis.leaderboard import PRUNED_TAG, SHOWN_ID, Leaderboard, Score
 
 if TYPE_CHECKING:
+    from pipeline.analysis.sides import Comparison
     from pipeline.analysis.statistics import Paired
+    from pipeline.tracking.runs import Run
 
-SHOWN_ID = 8  # characters; enough to give it again
 NOTHING = "-"
 Table = tuple[list[str], list[list[str]]]  # columns, rows
 
 
 def number_text(value: float | None) -> str:
     """Six digits, as the summary line of a run has."""
-    return NOTHING if value is None else f"{value:.6g}"
+    return NOTHING if value is None else f"{value:#.6g}".removesuffix(".")
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -184,15 +185,26 @@ def differences_csv(compared: Sequence[Paired]) -> str:
     return _csv(columns, lines)
 
 
-def differences_json(
-    compared: Sequence[Paired], config: Mapping[str, Sequence[str | None]], **more: Any
-) -> str:
-    """The whole comparison; ``config`` has the value of A and of B for each differing key."""
-    metrics = [{**vars(each), "verdict": each.verdict} for each in compared]
-    return _json({**more, "config": config, "metrics": metrics})
+def comparison_json(found: Comparison) -> str:
+    """The whole comparison; ``config`` has the value of A and of B of each key that differs."""
+    sides = {"A": found.a, "B": found.b}
+    whole = {
+        "runs": {
+            label: {value: run.run_id for value, run in side.runs.items()}
+            for label, side in sides.items()
+        },
+        "left_out": {label: side.left_out for label, side in sides.items()},
+        "paired_by": found.key,
+        "objective": found.decisive,
+        "better": found.better,
+        "notes": found.notes,
+        "config": found.config,
+        "metrics": [{**vars(each), "verdict": each.verdict} for each in found.compared],
+    }
+    return _json(whole)
 
 
-def _run(run: Any) -> dict[str, Any]:
+def _run(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "name": run.name,

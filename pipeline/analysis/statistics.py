@@ -28,6 +28,7 @@ so that one of them is called larger by chance in at most one comparison of twen
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -54,8 +55,8 @@ class Paired:
     Attributes:
         seeds: those that are paired, with finite values on both sides.
         alone: those that only one side has, or where a value is not finite; they are left out.
-        mean_a, mean_b: over the paired seeds; NaN for none.
-        difference: mean of B - A.
+        mean_a, mean_b: over the paired seeds; where there are none, over those that a side has.
+        difference: mean of B - A; NaN where no seed is paired.
         deviation: sample standard deviation of the differences; None for fewer than two.
         interval: that covers the true difference in 95 of 100 comparisons, of this metric alone;
             None where the differences have no spread to tell it by.
@@ -160,8 +161,9 @@ def power(effect: float, seeds: int, level: float = ALPHA) -> float:
         level = 2 * math.floor(level / 2 * 2**seeds) / 2**seeds  # that it can attain
     freedom, shift = seeds - 1, effect * math.sqrt(seeds)
     critical = special.stdtrit(freedom, 1 - level / 2)
-    above = 1 - special.nctdtr(freedom, shift, critical)
-    return float(above + special.nctdtr(freedom, shift, -critical))
+    # The distribution function comes out as NaN for some of the arguments where it is nearly zero.
+    below, far_below = np.nan_to_num(special.nctdtr(freedom, shift, [critical, -critical]))
+    return float(1 - below + far_below)
 
 
 def seeds_needed(effect: float, level: float = ALPHA, above: int = 1) -> int | None:
@@ -169,11 +171,18 @@ def seeds_needed(effect: float, level: float = ALPHA, above: int = 1) -> int | N
 
     None: it is more than ``MOST_SEEDS``.
     """
-    for seeds in range(max(2, above + 1), MOST_SEEDS + 1):
-        # Far from the answer: both tails of the noncentral t lose their digits there.
-        if abs(effect) * math.sqrt(seeds) > 1 and power(abs(effect), seeds, level) >= POWER:
-            return seeds
-    return None
+
+    def do(seeds: int) -> bool:
+        return power(abs(effect), seeds, level) >= POWER
+
+    first = max(2, above + 1)
+    few = next((seeds for seeds in range(first, MOST_FLIPPED + 1) if do(seeds)), None)
+    if few is not None:
+        return few
+    # From here on it is one test at one level, so that power only grows.
+    larger = range(max(first, MOST_FLIPPED + 1), MOST_SEEDS + 1)
+    found = bisect.bisect_left(larger, True, key=do)
+    return larger[found] if found < len(larger) else None
 
 
 def flips_reach(seeds: int, level: float = ALPHA) -> bool:
@@ -205,8 +214,8 @@ def _paired(metric: str, a: Mapping[str, float], b: Mapping[str, float], hypothe
         metric=metric,
         seeds=tuple(seeds),
         alone=tuple(seed for seed in everywhere if seed not in seeds),
-        mean_a=float(before.mean()) if len(d) else math.nan,
-        mean_b=float(after.mean()) if len(d) else math.nan,
+        mean_a=_mean([a[seed] for seed in seeds or a]),
+        mean_b=_mean([b[seed] for seed in seeds or b]),
         difference=float(d.mean()) if len(d) else math.nan,
         deviation=None if len(d) < 2 else 0.0 if alike else float(d.std(ddof=1)),
         interval=interval,
@@ -233,7 +242,7 @@ def _what_settles(found: Paired, level: float) -> tuple[int | None, str]:
     if found.deviation is None:
         return None, "one pair cannot be told from noise: run at least 3 seeds on both sides"
     if found.difference == 0:
-        return None, "no number of seeds would, were this the difference"
+        return None, "no number of seeds would settle it, were this the difference"
     if found.deviation == 0:
         needed = next(n for n in itertools.count(count) if 2.0 ** (1 - n) <= level)
         same = f"the {count} differences are all the same, which gives no spread to judge by"
@@ -241,6 +250,10 @@ def _what_settles(found: Paired, level: float) -> tuple[int | None, str]:
     settled = seeds_needed(found.difference / found.deviation, level, count)
     said = f"more than {MOST_SEEDS:,}" if settled is None else f"about {settled:,}"
     return settled, f"{said} seeds would settle it, were this the difference"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
 
 
 def _subsets(count: int) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
@@ -21,22 +23,19 @@ class AskedRuns:
         store = Store.existing(config)
         self._client = store.client
         self._problem = f"The runs of {store.location.uri} cannot be read"
-        with _told(self._problem):
-            experiments = self._client.search_experiments()
-        self._names = {e.experiment_id: e.name for e in experiments}
+        found = self._pages(self._client.search_experiments)
+        found.sort(key=lambda e: (-(e.creation_time or 0), -int(e.experiment_id)))
+        self._names = {experiment.experiment_id: experiment.name for experiment in found}
 
     def close(self) -> None:
         """Nothing is held."""
 
     def experiments(self) -> list[str]:
-        """The names of all experiments, that of the newest run first."""
-
-        def newest(experiment_id: str) -> tuple[int, int]:
-            found = self._client.search_runs([experiment_id], max_results=1, order_by=NEWEST_FIRST)
-            return (found[0].info.start_time or 0 if found else -1), int(experiment_id)
-
+        """The names of all experiments: that of the newest run, then the others, newest first."""
         with _told(self._problem):
-            return [self._names[i] for i in sorted(self._names, key=newest, reverse=True)]
+            newest = self._client.search_runs([*self._names], max_results=1, order_by=NEWEST_FIRST)
+        first = [self._names[run.info.experiment_id] for run in newest]
+        return [*first, *(name for name in self._names.values() if name not in first)]
 
     def beginning(self, start: str) -> list[str]:
         """The ids of the runs that begin with ``start``, the newest first."""
@@ -66,22 +65,28 @@ class AskedRuns:
         return [(point.step, stored_value(point.value)) for point in points]
 
     def _search(self, experiments: Sequence[str], condition: str) -> list[MlflowRun]:
-        found: list[MlflowRun] = []
+        if not experiments:
+            return []
+        return self._pages(
+            partial(
+                self._client.search_runs,
+                experiments,
+                condition,
+                max_results=PAGE,
+                order_by=NEWEST_FIRST,
+            )
+        )
+
+    def _pages(self, search: Callable[..., Any]) -> list[Any]:
+        """All that a search finds, of which an answer holds one page."""
+        found: list[Any] = []
         token = None
         with _told(self._problem):
-            while experiments:
-                page = self._client.search_runs(
-                    experiments,
-                    condition,
-                    max_results=PAGE,
-                    order_by=NEWEST_FIRST,
-                    page_token=token,
-                )
+            while True:
+                page = search(page_token=token)
                 found += page
-                token = page.token
-                if not token:
-                    break
-        return found
+                if not (token := page.token):
+                    return found
 
     def _run(self, run: MlflowRun) -> Run:
         info, data = run.info, run.data

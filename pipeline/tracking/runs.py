@@ -53,7 +53,7 @@ class Runs(Protocol):
     """A store that is open for reading. Deleted runs and experiments are left out."""
 
     def experiments(self) -> list[str]:
-        """The names of all experiments, that of the newest run first."""
+        """The names of all experiments: that of the newest run, then the others, newest first."""
 
     def beginning(self, start: str) -> list[str]:
         """The ids of the runs that begin with ``start``, the newest first."""
@@ -133,7 +133,9 @@ def find(runs: Runs, start: str) -> str:
     if start in found:
         return start
     if len(start) < SHORTEST_PREFIX:
-        found = []
+        raise StoreError(
+            f"{start!r} is too short for a run: give at least {SHORTEST_PREFIX} characters."
+        )
     if len(found) == 1:
         return found[0]
     if found:
@@ -144,8 +146,7 @@ def find(runs: Runs, start: str) -> str:
     near = nearest(start, known) or known[:1]
     raise StoreError(
         f"There is no run {start!r}. "
-        + (f"Nearest: {', '.join(near)}. " if near else "The store holds no runs yet. ")
-        + f"At least {SHORTEST_PREFIX} characters of an id are needed."
+        + (f"Nearest: {', '.join(near)}." if near else "The store holds no runs yet.")
     )
 
 

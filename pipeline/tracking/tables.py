@@ -14,7 +14,7 @@ from pipeline.tracking.location import BUSY_TIMEOUT, mend
 from pipeline.tracking.runs import PARENT_TAG, Run, stored_value
 
 NEEDED = {
-    "experiments": {"experiment_id", "name", "lifecycle_stage"},
+    "experiments": {"experiment_id", "name", "lifecycle_stage", "creation_time"},
     "runs": {
         *("run_uuid", "experiment_id", "name", "status"),
         *("start_time", "end_time", "lifecycle_stage"),
@@ -58,12 +58,11 @@ class SqliteRuns:
         self._connection.close()
 
     def experiments(self) -> list[str]:
-        """The names of all experiments, that of the newest run first."""
-        query = """
-            SELECT e.name FROM experiments AS e LEFT JOIN runs AS r
-            ON e.experiment_id = r.experiment_id AND r.lifecycle_stage = 'active'
-            WHERE e.lifecycle_stage = 'active'
-            GROUP BY e.experiment_id ORDER BY max(r.start_time) DESC, e.experiment_id DESC
+        """The names of all experiments: that of the newest run, then the others, newest first."""
+        newest = f"SELECT r.experiment_id {ACTIVE} {NEWEST_FIRST} LIMIT 1"
+        query = f"""
+            SELECT name FROM experiments WHERE lifecycle_stage = 'active'
+            ORDER BY experiment_id = ({newest}) DESC, creation_time DESC, experiment_id DESC
         """
         return [name for (name,) in self._rows(query)]
 
