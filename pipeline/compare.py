@@ -36,7 +36,7 @@ from pipeline.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from pipeline.analysis.leaderboard import Leaderboard, Objective
-    from pipeline.analysis.sides import Comparison
+    from pipeline.analysis.sides import Comparison, Side
     from pipeline.comparing import Chosen
     from pipeline.tracking.runs import Run
 
@@ -217,11 +217,18 @@ def against(chosen: Chosen, flags: argparse.Namespace) -> None:
         return
     console = Console()
     _print_comparison(console, found)
-    if not flags.group and any(len(chosen.group_of(runs, key)) > len(runs) for runs in chosen_runs):
+    if not flags.group and any(_has_further(chosen, each, key) for each in (a, b)):
         console.line(f"there are further runs of these configs: --group {key} takes them along")
     _print_curve(console, chosen, drawn)
     if flags.plot:
         console.line(f"curves: {flags.plot}")
+
+
+def _has_further(chosen: Chosen, given: Side, key: str) -> bool:
+    from pipeline.analysis.sides import side
+
+    runs = list(given.runs.values())
+    return len(side(given.label, chosen.group_of(runs, key), key).runs) > len(runs)
 
 
 def _print_comparison(console: Console, found: Comparison) -> None:
@@ -250,8 +257,8 @@ def _print_comparison(console: Console, found: Comparison) -> None:
     others = [paired for paired in found.compared if paired.metric != found.decisive]
     if found.decisive and any(paired.p is not None for paired in others):
         console.line(
-            f"note: {found.decisive}, the objective, is decided on alone; the p values of the "
-            f"other {len(others)} are corrected for their number (Holm)"
+            f"note: {found.decisive}, the objective, decides, and is tested alone; the p values "
+            "of the others are corrected for their number (Holm)"
         )
 
 

@@ -18,6 +18,8 @@ FORMATS = (*PICTURES, ".html")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito, 2008
 TERMINAL_COLOURS = ("cyan", "yellow", "green", "magenta", "red", "blue")
 HEIGHT = 14  # lines of the terminal
+BESIDE = 23  # columns that the axes take beside the drawing
+ROUND = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,16 @@ def in_terminal(metric: str, curves: Sequence[Curve], width: int, colours: bool)
     if not drawn:
         return ""
     figure = plotille.Figure()
-    figure.width, figure.height = max(20, width - 14), HEIGHT
+    steps = [step for _, mean in drawn for step, _ in mean]
+    values = [value for _, mean in drawn for _, value in mean]
+    last, room = max(1, *steps), max(20, width - BESIDE)
+    tick = _round_up(last / (room / 10))  # there is one every ten columns
+    figure.width, figure.height = min(room, math.ceil(last / tick * 10) + 1), HEIGHT
+    figure.set_x_limits(0, tick * figure.width / 10)
     figure.with_colors = colours
     figure.x_label, figure.y_label = "step", metric
     figure.register_label_formatter(float, _label)
     figure.register_label_formatter(int, _label)
-    steps = [step for _, mean in drawn for step, _ in mean]
-    values = [value for _, mean in drawn for _, value in mean]
-    figure.set_x_limits(0, max(1, *steps))
     low, high = min(values), max(values)
     margin = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
     figure.set_y_limits(low - margin, high + margin)
@@ -149,3 +153,9 @@ def _columns(history: History) -> tuple[list[int], list[float]]:
 def _label(value: float, chars: int, delta: float, left: bool = False) -> str:
     text = f"{value:.4g}"
     return text.ljust(chars) if left else text.rjust(chars)
+
+
+def _round_up(least: float) -> float:
+    """The smallest round number that is not below ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * n for n in ROUND if power * n >= least * (1 - 1e-9))
