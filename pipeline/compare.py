@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -126,11 +127,9 @@ def board(chosen: Chosen, flags: argparse.Namespace) -> None:
     if flags.plot:
         curves = [(row.run_id[: rendering.SHOWN_ID], row.runs) for row in made.rows[:MOST_CURVES]]
         _plot(chosen, curves, flags, next(iter(made.objectives), None))
-    if flags.csv:
-        say(rendering.board_csv(made))
-        return
-    if flags.json:
-        say(rendering.board_json(made))
+    if flags.csv or flags.json:
+        some = replace(made, rows=made.rows[: flags.top])
+        say(rendering.board_csv(some) if flags.csv else rendering.board_json(some))
         return
     console = Console()
     place = " ".join(flags.words) or f"experiment {chosen.experiment}"

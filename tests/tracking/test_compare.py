@@ -282,6 +282,7 @@ def test_csv_and_json_hold_the_rows(told: Callable[..., str], ids: dict[str, Any
     rows = list(csv.DictReader(io.StringIO(told("--csv"))))
     assert [row["run_id"] for row in rows][:2] == [ids["adam"][1], ids["adam"][0]]
     assert rows[0]["optimizer.name"] == "adam"
+    assert len(told("--csv", "--top", "2").splitlines()) == 3
     whole = json.loads(told("--json", "--group", "seed"))
     assert whole["group"] == "seed"
     assert whole["rows"][0]["scores"]["objective"]["n"] == 3
@@ -387,6 +388,16 @@ def test_nothing_heavy_is_loaded(filled: tuple[Path, dict[str, Any]]) -> None:
     two = loaded(root, "optimizer.name=adam", "optimizer.name=momentum")
     assert two & heavy == set()
     assert "scipy" in two
+
+
+def test_a_reader_that_has_enough_is_no_error(filled: tuple[Path, dict[str, Any]]) -> None:
+    command = [sys.executable, "-m", "pipeline.compare", "--json", f"tracking.root={filled[0]}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
 
 
 @pytest.mark.slow

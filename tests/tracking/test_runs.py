@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import Server
 
 from pipeline import tracking
 from pipeline.config import Tracking
@@ -277,3 +278,18 @@ def many_runs(connection: sqlite3.Connection, count: int) -> None:
             (run_id, index * 1000, index * 1000 + 500, experiment),
         )
     connection.commit()
+
+
+@pytest.mark.slow
+def test_a_server_tells_what_its_tables_hold(
+    config: Tracking, filled: dict[str, str], tmp_path: Path
+) -> None:
+    here = read_runs(config)
+    server = Server(config)
+    try:
+        server.start()
+        away = Tracking(root=str(tmp_path / "away"), uri=server.uri)
+        assert [plain(run) for run in read_runs(away)] == [plain(run) for run in here]
+        assert read_history(away, filled["first"][:8], "val/loss") == [(0, 3.0), (1, 2.0), (2, 1.5)]
+    finally:
+        server.kill()
