@@ -117,6 +117,7 @@ def filled(
             )
             for seed, v in reached.items()
         ]
+    ids["odd"] = fill.run("lr=1, seed=2", {"seed": 0}, {"best/val/accuracy": 0.5})
     ids["failed"] = fill.run("digits", {"seed": 3, "optimizer.name": "adam"}, {}, status="FAILED")
     fill.connection.commit()
     fill.connection.close()
@@ -176,6 +177,7 @@ def test_a_word_is_an_experiment_a_sweep_a_run_or_a_list(
     assert first_column(told(ids["sweep"])) == trials
     assert first_column(told(ids["sweep"][:7])) == trials
     assert first_column(told("latest")) == short([ids["failed"]])
+    assert first_column(told("lr=1, seed=2")) == short([ids["odd"]])  # whatever it looks like
     listed = told(f"{ids['momentum'][0][:8]},{ids['adam'][0][:6]}")
     assert first_column(listed) == short([ids["adam"][0], ids["momentum"][0]])
     three = told(ids["momentum"][0], "latest", ids["adam"][0])
@@ -218,7 +220,7 @@ def test_a_filter_chooses_from_the_experiment_that_is_meant(
             "A (digits) is 6 runs that differ in more than seed: optimizer.name.",
         ),
         (["seed=0", "seed=0 and optimizer.name=adam"], "A (seed=0) is 2 runs that differ"),
-        (["latest", "seed=1"], "A (latest) has no run that finished (000010c0: FAILED)"),
+        (["latest", "seed=1"], "A (latest) has no run that finished (000011c0: FAILED)"),
         (["seed=0", "seed=1", "--sort", "seed"], "--sort and --top order a leaderboard"),
     ],
 )
@@ -346,6 +348,9 @@ def test_one_run_each_is_no_answer_and_its_other_seeds_can_be_taken_along(
     grouped = told(one, other, "--group", "seed")
     assert "best/val/accuracy: larger than seed noise: A is better" in grouped
     assert "further runs" not in grouped
+    fewer = told(one, other, "--group", "seed", "--filter", "seed < 2")
+    assert "with 2 seeds" in fewer
+    assert "further runs" not in fewer
 
 
 def test_seeds_of_one_side_alone_are_named(told: Callable[..., str]) -> None:

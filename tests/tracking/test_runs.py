@@ -238,6 +238,15 @@ def test_many_ids_are_read_in_pieces_and_keep_their_order(
     assert [run.run_id for run in read_runs(config, ids=order)] == order
 
 
+def test_answers_of_several_pages_are_put_together(
+    config: Tracking, filled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.tracking.asked.PAGE", 3)
+    assert [plain(run) for run in AskedRuns(config).read()] == [
+        plain(run) for run in read_runs(config)
+    ]
+
+
 def test_a_local_store_is_read_without_mlflow(config: Tracking, filled: dict[str, str]) -> None:
     program = (
         "import sys\n"
