@@ -304,10 +304,10 @@ def _plot(
     objective: Objective | None,
 ) -> None:
     from pipeline.analysis.curves import Curve, plot
-    from pipeline.analysis.leaderboard import metric_columns
+    from pipeline.analysis.leaderboard import asked_metrics
 
     runs = [run for _, members in drawn for run in members]
-    asked = metric_columns(runs, flags.metrics)[-len(flags.metrics) :] if flags.metrics else []
+    asked = asked_metrics(runs, flags.metrics)
     names = dict.fromkeys([*ALWAYS, *([objective.metric] if objective else []), *asked])
     panels = {
         metric: [Curve(label, _histories(chosen, members, metric)) for label, members in drawn]

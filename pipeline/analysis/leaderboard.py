@@ -167,14 +167,24 @@ def _require_key(group: str | None, runs: Sequence[Run]) -> None:
 
 def metric_columns(runs: Sequence[Run], asked: Sequence[str]) -> list[str]:
     """Metrics to show beside the objective: those of the test split, and what is asked for."""
+    of_test = sorted({key for run in runs for key in run.metrics if key.startswith("test/")})
+    return list(dict.fromkeys([*of_test, *asked_metrics(runs, asked)]))
+
+
+def asked_metrics(runs: Sequence[Run], asked: Sequence[str]) -> list[str]:
+    """The metrics of ``runs`` that fit the patterns ``asked``.
+
+    Raises:
+        ConfigError: none fits one of them.
+    """
     known = sorted({key for run in runs for key in run.metrics})
-    found = [key for key in known if key.startswith("test/")]
+    found = []
     for pattern in asked:
         fitting = fnmatch.filter(known, pattern)
         if runs and not fitting:
             raise ConfigError(f"--metrics {pattern}: no run has it. {did_you_mean(pattern, known)}")
         found += fitting
-    return list(dict.fromkeys(found))
+    return found
 
 
 # Rows --------------------------------------------------------------------------------------------
