@@ -65,6 +65,9 @@ def reporting(fn: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
+    except BrokenPipeError:  # whoever reads has enough: `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as SIGPIPE would end it
 
 
 def verb(main: Callable[[Sequence[str]], int | None], usage: str | None) -> None:

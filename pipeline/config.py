@@ -184,6 +184,13 @@ class Doctor:
 
 
 @dataclass
+class Compare:
+    """The whole config of ``pipeline.compare``; the rest is words and flags, not keys."""
+
+    tracking: Tracking = field(default_factory=Tracking)
+
+
+@dataclass
 class Ui:
     """The whole config of ``pipeline.ui``."""
 
@@ -203,6 +210,7 @@ def register() -> None:
         ("export", Export),
         ("prepare", Prepare),
         ("doctor", Doctor),
+        ("compare", Compare),
         ("ui", Ui),
     ):
         store.store(name=f"{name}_schema", node=verb)

@@ -5,6 +5,7 @@ On a terminal a live progress bar; elsewhere plain lines, at most one every few 
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,13 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """One line on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """How wide each column of a table is whose cells are not folded."""
+    from rich.cells import cell_len
+
+    return [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
 
 
 class Console:
@@ -52,6 +60,17 @@ class Console:
         for name, value in facts.items():
             self.line(f"{name:<{width}}  {value}")
 
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None where there is none."""
+        return self._rich.width if self._rich.is_terminal else None
+
+    def drawing(self, text: str) -> None:
+        """Lines that may have colours of their own."""
+        from rich.text import Text
+
+        self._rich.print(Text.from_ansi(text))
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table. Columns whose cells are all numbers are right-aligned."""
         from rich.table import Table
@@ -64,6 +83,27 @@ class Console:
         for row in rows:
             table.add_row(*map(Text, row))  # not markup: [batch, 64] is a shape
         self._rich.print(table)
+
+    def whole_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of which no cell is folded or cut, however wide it is; thousands of rows do.
+
+        Columns whose cells are all numbers, or the dash of a missing one, are right-aligned.
+        """
+        from rich.cells import cell_len
+        from rich.text import Text
+
+        widths = column_widths(columns, rows)
+        right = [all(_is_number(row[i]) for row in rows) for i in range(len(columns))]
+
+        def aligned(row: Sequence[str]) -> str:
+            cells = []
+            for cell, width, is_right in zip(row, widths, right, strict=True):
+                space = " " * (width - cell_len(cell))
+                cells.append(space + cell if is_right else cell + space)
+            return "  ".join(cells).rstrip()
+
+        self._rich.print(Text(aligned(columns), style="bold"))
+        self._rich.print(Text("\n".join(map(aligned, rows))))
 
     @contextmanager
     def training(self, step: int, total: int) -> Iterator[None]:
@@ -115,3 +155,8 @@ class Console:
         """The last line of a run; scripts read it."""
         scores = " ".join(f"{name}={value:.6g}" for name, value in metrics.items())
         self.line(f"run_id={run_id} status={status} {scores}".rstrip())
+
+
+def _is_number(cell: str) -> bool:
+    number = r"[+-]?(\d[\d,.]*(e[+-]?\d+)?|nan|inf)"
+    return cell == "-" or re.fullmatch(rf"{number}( ± .*)?", cell) is not None

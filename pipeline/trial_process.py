@@ -59,7 +59,7 @@ def call(task: Callable[..., Any], *arguments: Any) -> Any:
     here.close()
     if kind == "result":
         return value
-    if kind == "error":
+    if isinstance(value, UserError):
         raise value
     if code < 0:
         raise Killed(-code)

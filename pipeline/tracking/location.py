@@ -207,11 +207,12 @@ def _prepare_database(location: Location) -> None:
             connection.rollback()
     except sqlite3.Error as error:
         raise StoreError(
-            f"The run database {path} cannot be used: {error}. {_mend(error)}"
+            f"The run database {path} cannot be used: {error}. {mend(error)}"
         ) from None
 
 
-def _mend(error: sqlite3.Error) -> str:
+def mend(error: sqlite3.Error) -> str:
+    """What to do about a database that cannot be used."""
     text = str(error)
     if "locked" in text:
         return "Another process is writing to it: end that, or try again."

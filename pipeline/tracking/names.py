@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 NAME_LENGTH = 250
+SHORTEST_PREFIX = 6  # of a run id, as git allows
 
 
 @cache

@@ -25,12 +25,12 @@ from pipeline.errors import StoreError, did_you_mean, nearest
 from pipeline.tracking import moved
 from pipeline.tracking.life import PROCESS_TAG, tag
 from pipeline.tracking.location import Location, knock, locate, locked, prepare, require
+from pipeline.tracking.names import SHORTEST_PREFIX
 from pipeline.tracking.quiet import silence
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts a longer value with only a warning
 TAG_LENGTH = 8000
 PAGE = 1000  # runs that one answer to a search holds
-SHORTEST_PREFIX = 6  # of a run id, as git allows
 DIGEST_LENGTH = 32  # MLflow takes 36 characters; the whole digest goes into a tag
 
 
