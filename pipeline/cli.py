@@ -218,7 +218,8 @@ def _check_command(
     sweeper = master.hydra.sweeper._target_.rpartition(".")[2]
     grid = math.prod(len(values) for values in space.values())
     total = {"BasicSweeper": grid, "OptunaSearch": master.sweep.trials}.get(sweeper)
-    return trusted, Command(without_hydra(master), overrides, flags, space, total)
+    here = "BasicLauncher" in master.hydra.launcher._target_
+    return trusted, Command(without_hydra(master), overrides, flags, space, total, here)
 
 
 def _check_sweep(composer: Composer, overrides: list[str], trusted: list[str]) -> None:

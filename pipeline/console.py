@@ -37,14 +37,18 @@ def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list
 
 
 class Console:
-    """Standard output for results, in the order in which they come."""
+    """Standard output for results, in the order in which they come.
 
-    def __init__(self) -> None:
+    ``name``: begins the lines of progress, where several runs may write theirs.
+    """
+
+    def __init__(self, name: str = "") -> None:
         from rich.console import Console as RichConsole  # not for a verb that only complains
 
         self._rich = RichConsole(highlight=False, soft_wrap=True)
         if not self._rich.is_terminal:
             self._rich.width = PLAIN_WIDTH  # a table in a file need not fit a screen
+        self._name = f"{name}  " if name else ""
         self._progress: Progress | None = None
         self._shown = 0.0
         self._started = 0.0
@@ -149,7 +153,7 @@ class Console:
             names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
             shown = "  ".join([*(f"{n} {metrics[n]:.4f}" for n in names if n in metrics), speed])
             left = (total - step) / rate if rate else float("inf")
-            self.line(f"step {step}/{total}  {shown}  {left:.0f} s left")
+            self.line(f"{self._name}step {step}/{total}  {shown}  {left:.0f} s left")
 
     def result(self, run_id: str, status: str, metrics: Mapping[str, float]) -> None:
         """The last line of a run; scripts read it."""

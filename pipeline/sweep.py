@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from pipeline import tracking
+from pipeline import tracking, trial_process
 from pipeline.console import Console, complain
 from pipeline.errors import ConfigError
 from pipeline.signals import Stopped, StopSignals
@@ -48,6 +48,7 @@ class Command:
         overrides, flags: as on the command line.
         space: swept key -> its values, or the text of an interval.
         total: how many trials, where that is known.
+        here: this process starts the trials, no worker of a launcher's.
     """
 
     config: DictConfig
@@ -55,6 +56,7 @@ class Command:
     flags: list[str]
     space: dict[str, list[str] | str]
     total: int | None
+    here: bool
 
     @property
     def origin(self) -> str:
@@ -91,8 +93,10 @@ def run(command: Command, launch: Callable[[], None], outcomes: Path) -> None:
     for key in ("tracking.kind", "tracking.root", "tracking.uri"):
         if key in command.space:
             raise ConfigError(f"{key}: the trials of a sweep are kept together, in one store")
-    with StopSignals() as signals:
+    with StopSignals() as signals, _compiled_once():
         try:
+            if command.here:
+                trial_process.prepare()
             _run(command, launch, outcomes, signals)
         except Stopped as stopped:
             raise SystemExit(stopped.exit_code) from None
@@ -184,15 +188,22 @@ def _resumes(override: str) -> bool:
 def _joined(command: Command, run_id: str) -> Iterator[None]:
     """Inside, trials that this process or one that it starts runs belong to the sweep."""
     said = {"id": run_id, "keys": list(command.space), "total": command.total}
+    os.environ[SWEEP] = json.dumps(said)
+    try:
+        yield
+    finally:
+        del os.environ[SWEEP]
+
+
+@contextmanager
+def _compiled_once() -> Iterator[None]:
+    """Inside, what one trial has compiled the next one takes, where only numbers differ."""
+    given = os.environ.get(XLA_FLAGS, "")
     with tempfile.TemporaryDirectory(prefix="compiled-") as folder:
-        given = os.environ.get(XLA_FLAGS, "")
-        os.environ[SWEEP] = json.dumps(said)
-        # What one trial has compiled, the next one takes, where only numbers differ.
         os.environ[XLA_FLAGS] = f"{given} --tf_xla_persistent_cache_directory={folder}".strip()
         try:
             yield
         finally:
-            del os.environ[SWEEP]
             os.environ[XLA_FLAGS] = given
 
 

@@ -69,7 +69,7 @@ def fit(
         SystemExit: stopped by Ctrl-C (130) or SIGTERM (143), after saving; the run is KILLED.
     """
     preflight.check(config)
-    console = Console()
+    console = Console(f"trial {trial.number + 1}" if trial else "")
     with StopSignals() as signals:
         try:
             return _fit(config, overrides, console, signals, before, trial)

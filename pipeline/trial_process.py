@@ -13,6 +13,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline import signals
 from pipeline.console import complain
 from pipeline.errors import TrainingError, UserError
 
+STOPPED = 128  # exit codes beyond it name the signal that a process has answered
 _PRELOADED = "pipeline.preloaded"
 
 
@@ -34,6 +36,13 @@ class Fault(TrainingError):
     """Not a user's: its traceback has been shown."""
 
 
+def prepare() -> None:
+    """Start the process that trials are forked from, which imports while this one goes on."""
+    multiprocessing.set_start_method("forkserver", force=True)  # joblib has set one of its own
+    multiprocessing.set_forkserver_preload([_PRELOADED])
+    forkserver.ensure_running()
+
+
 def call(task: Callable[..., Any], *arguments: Any) -> Any:
     """Return ``task(*arguments)`` of a process of its own; signals are passed on to it.
 
@@ -42,37 +51,42 @@ def call(task: Callable[..., Any], *arguments: Any) -> Any:
         Killed: the process was.
         SystemExit: the process was stopped by a signal that it has answered.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([_PRELOADED])
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(
+    prepare()
+    here, there = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(
         target=_answer, args=(there, dict(os.environ), task, arguments), name="trial"
     )
     process.start()
     there.close()
-    _wait(process)
+    stopped = _wait(process)
     code = process.exitcode or 0
     try:
         kind, value = here.recv() if here.poll() else ("nothing", None)
     except EOFError:
         kind, value = "nothing", None
     here.close()
-    if kind == "result":
+    if kind == "result" and stopped is None:
         return value
     if isinstance(value, UserError):
         raise value
     if code < 0:
         raise Killed(-code)
-    raise SystemExit(code)
+    if stopped is not None or code > STOPPED:
+        raise SystemExit(max(code, STOPPED + (stopped or 0)))
+    raise TrainingError(f"its process ended with code {code}; standard error says why")
 
 
-def _wait(process: Any) -> None:
+def _wait(process: Any) -> int | None:
+    """Until the process has ended. Returns the signal that came meanwhile, and was passed on."""
+    stopped: int | None = None
     while process.is_alive():
         try:
             process.join()
-        except (signals.Stopped, KeyboardInterrupt) as stopped:
+        except (signals.Stopped, KeyboardInterrupt) as error:
+            stopped = getattr(error, "number", signal.SIGINT)
             if process.is_alive():  # it is in a group of its own, which a terminal leaves alone
-                os.kill(process.pid, getattr(stopped, "number", signal.SIGINT))
+                os.kill(process.pid, stopped)
+    return stopped
 
 
 def _answer(
