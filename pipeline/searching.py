@@ -5,6 +5,7 @@ The study is a file beside the store, so a search that was cut off goes on with 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -120,19 +121,17 @@ def choices(distribution: Any) -> list[Any] | None:
     return None
 
 
-def sampler_of(config: DictConfig, space: Mapping[str, Any], known: int) -> Any:
+def sampler_of(config: DictConfig, known: int) -> Any:
     """The sampler that the config names. ``known``: trials that there are, so that one which goes
     on does not propose the same again."""
     from optuna import samplers
 
     seed = config.sweep.seed + known
     match config.sweep.sampler:
-        case "random":
+        case "random" | "grid":  # whose trials all stand in the queue
             return samplers.RandomSampler(seed)
         case "cmaes":
             return samplers.CmaEsSampler(seed=seed)
-        case "grid":
-            return samplers.GridSampler({k: choices(d) or [] for k, d in space.items()}, seed)
         case _:
             return samplers.TPESampler(seed=seed, multivariate=True)
 
@@ -156,7 +155,7 @@ def open_study(config: DictConfig, space: Mapping[str, Any]) -> optuna.Study:
         directions=["maximize" if mode == "max" else "minimize" for mode in modes(config).values()],
         load_if_exists=True,
     )
-    study.sampler = sampler_of(config, space, len(study.trials))
+    study.sampler = sampler_of(config, len(study.trials))
     tried = list(study.user_attrs.get("tried again", []))
     for trial in study.trials:
         if trial.state.name == "RUNNING":  # its process is gone
@@ -165,6 +164,9 @@ def open_study(config: DictConfig, space: Mapping[str, Any]) -> optuna.Study:
             study.enqueue_trial(trial.params)
             tried.append(trial.number)
     study.set_user_attr("tried again", tried)
+    if config.sweep.sampler == "grid" and not study.trials:
+        for values in itertools.product(*(choices(d) or [] for d in space.values())):
+            study.enqueue_trial(dict(zip(space, values, strict=True)))
     return study
 
 

@@ -93,13 +93,20 @@ def _plan(**changes: Any) -> Plan:
 
 
 def _run(
-    plan, trainer=None, progress=None, scores=(), stop=lambda: False, keeps=False, recorder=None
+    plan,
+    trainer=None,
+    progress=None,
+    scores=(),
+    stop=lambda: False,
+    keeps=False,
+    recorder=None,
+    give_up=None,
 ):
     from pipeline.training import loop
 
     trainer, recorder = trainer or CountingTrainer(keeps=keeps), recorder or Recorder()
     trainer.plan, trainer.scores = plan, iter(scores)
-    reason = loop.run(trainer, plan, progress or Progress(), recorder, stop)
+    reason = loop.run(trainer, plan, progress or Progress(), recorder, stop, give_up=give_up)
     return reason, trainer, recorder
 
 
@@ -209,6 +216,29 @@ def test_early_stopping_ends_after_its_patience_with_a_save() -> None:
     reason, trainer, recorder = _run(_plan(total=200, patience=40), scores=[0.9, 0.1, 0.1, 0.1])
     assert (reason, trainer.current_step) == ("early_stopping", 60)
     assert recorder.saved[-1] == (60, False)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_rungs_are_asked_at_once_each_and_the_last_no_ends_the_run(keeps: bool) -> None:
+    asked: list[tuple[int, float | None]] = []
+
+    def give_up(step: int, best: float | None) -> str | None:
+        asked.append((step, best))
+        return "too low" if step == 120 else None
+
+    plan = _fast(rungs=(40, 120, 360))
+    scores = [0.2, 0.5, 0.4, 0.9, 0.1, 0.1] * 5
+    reason, trainer, recorder = _run(plan, scores=scores, keeps=keeps, give_up=give_up)
+    assert (reason, trainer.current_step) == ("pruned", 120)
+    assert asked == [(40, 0.5), (120, 0.9)]
+    assert recorder.saved[-1][0] == 120
+    assert recorder.progress["pruned"] == "too low"
+
+
+def test_run_that_was_killed_after_it_was_given_up_does_not_go_on() -> None:
+    progress = Progress(best=0.9, best_step=20, pruned="too low")
+    reason, trainer, _ = _run(_plan(rungs=(40,)), CountingTrainer(40), progress)
+    assert (reason, trainer.calls) == ("pruned", [])
 
 
 def test_patience_shorter_than_the_evaluations_waits_for_them() -> None:
