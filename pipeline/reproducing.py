@@ -15,6 +15,7 @@ from pipeline.composition_errors import explained
 from pipeline.console import complain
 from pipeline.errors import ConfigError, StoreError
 from pipeline.resuming import read_config
+from pipeline.tracking.sweeps import PRUNED_TAG
 
 if TYPE_CHECKING:
     from pipeline.tracking.changes import Change
@@ -122,7 +123,8 @@ def judge(
         for i in (run.run_id, new_id)
     ]
     digests = [{k: v for k, v in r.tags.items() if k.startswith("sha256/")} for r in (run, new)]
-    finished = run.status == "FINISHED"
+    pruned = run.tags.get(PRUNED_TAG)
+    finished = run.status == "FINISHED" and pruned is None
     verdict = compare(
         *histories,
         recorded_weights=digests[0] if finished else {},  # else of an end that it went on from
@@ -134,9 +136,8 @@ def judge(
     if failed:
         lines.append(_failures(store, run, new_id))
     elif not finished:
-        lines.append(
-            f"the record is {run.status} and is compared as far as it goes; this run {new.status}"
-        )
+        ended = "was given up in its sweep" if pruned else f"is {run.status}"
+        lines.append(f"the record {ended} and is compared as far as it goes; this run {new.status}")
     return Reproduction(run.run_id, new_id, verdict, tuple(lines))
 
 

@@ -46,6 +46,10 @@ def report(command: Command, store: Store, tracker: AnyTracker, console: Console
         console.line(f"… and {len(table) - SHOWN} more; sweep/trials.csv of the parent has all")
     if best is not None:
         console.line(f"best: {best['overrides']} ({best['run_id']})")
+    if len(objectives) > 1:
+        front = pareto([row for row in rows if row["status"] == "FINISHED"], objectives)
+        numbers = ", ".join(str(row["trial"] + 1) for row in front)
+        console.line(f"best in one objective or another (Pareto front): trials {numbers}")
 
 
 def objectives_of(command: Command) -> dict[str, str]:

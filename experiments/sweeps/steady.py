@@ -1,8 +1,8 @@
-"""Whether a long sweep in one process stays fast and small: seconds and memory of each trial.
+"""Whether a long sweep stays fast and small: seconds of each trial, memory of the process.
 
     python experiments/sweeps/steady.py --trials 50
 
-Writes steady.csv and prints the tenth trial against the second, and the last against the tenth.
+Writes steady.csv, and prints the tenth trial against the second, and the last against the tenth.
 """
 
 from __future__ import annotations
@@ -22,22 +22,30 @@ HERE = Path(__file__).parent
 
 
 def measure(trials: int, folder: Path) -> list[tuple[int, float, float]]:
-    """Trial (from 1), its seconds of processor time, and the process's resident MB at its end."""
+    """Trial (from 1), its seconds, and the resident MB of the sweep and what it has started."""
     command = [sys.executable, "-m", "pipeline.train", "-m", "+experiment=digits"]
     command += [f"seed=range({trials})", "trainer.duration=5 epochs"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    watched, rows, before = psutil.Process(process.pid), [], 0.0
+    watched, rows, begun = psutil.Process(process.pid), [], 0.0
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("trial "):
-            before = sum(watched.cpu_times()[:2])
-        elif line.startswith("run_id="):
-            used = sum(watched.cpu_times()[:2]) - before
-            rows.append((len(rows) + 1, used, watched.memory_info().rss / 1e6))
-            print(f"trial {rows[-1][0]}: {used:.1f} s of processor, {rows[-1][2]:.0f} MB")
+        if line.startswith("trial ") and " of " in line:
+            begun = time.perf_counter()
+        elif line.startswith("run_id="):  # the trial's own process is still there
+            family = [watched, *watched.children(recursive=True)]
+            rows.append((len(rows) + 1, time.perf_counter() - begun, sum(map(_resident, family))))
+            print(f"trial {rows[-1][0]}: {rows[-1][1]:.1f} s, {rows[-1][2]:.0f} MB")
     if process.wait():
         raise SystemExit(f"the sweep has ended with {process.returncode}")
     return rows
+
+
+def _resident(process: psutil.Process) -> float:
+    """MB that are not shared with the process it was forked from, or are its own."""
+    try:
+        return process.memory_full_info().pss / 1e6
+    except psutil.Error:  # it has ended meanwhile
+        return 0.0
 
 
 def main() -> None:
@@ -49,16 +57,14 @@ def main() -> None:
         rows = measure(trials, Path(folder))
     with (HERE / "steady.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["trial", "cpu_seconds", "resident_mb"])
+        writer.writerow(["trial", "seconds", "resident_mb"])
         writer.writerows((n, f"{s:.2f}", f"{mb:.0f}") for n, s, mb in rows)
-    seconds = [row[1] for row in rows]
+    seconds, memory = [row[1] for row in rows], [row[2] for row in rows]
     print(f"{trials} trials in {time.perf_counter() - begun:.0f} s")
-    print(f"seconds, trials 8 to 12 / 2 to 4: {_median(seconds[7:12]) / _median(seconds[1:4]):.2f}")
-    print(f"memory, last / tenth: {rows[-1][2] / rows[9][2]:.3f}")
-
-
-def _median(values: list[float]) -> float:
-    return statistics.median(values)
+    late, early = statistics.median(seconds[7:12]), statistics.median(seconds[1:4])
+    print(f"seconds, trials 8 to 12 / 2 to 4: {late / early:.2f}")
+    grown = statistics.median(memory[-5:]) / statistics.median(memory[1:6])
+    print(f"memory, last five / trials 2 to 6: {grown:.3f}")
 
 
 if __name__ == "__main__":

@@ -206,6 +206,57 @@ def test_a_stopped_sweep_goes_on_in_the_middle_of_its_trial(
     assert went_on.tags["sha256/last"] == alone.tags["sha256/last"]
 
 
+def test_trials_that_fall_behind_stop_and_say_why(command, folder: Path, fit, store) -> None:
+    words = (
+        *SHORT,
+        "+sweep=halving",
+        "optimizer.learning_rate=1e-2,1e-6,2e-2",
+        "schedule=constant",
+    )
+    process = command("train", "-m", *words, "trainer.duration=10 epochs", cwd=folder)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    parent, status = _sweep(out)
+    assert status == "FINISHED"
+    whole, behind, _ = sorted(_trials(folder, parent), key=lambda trial: trial.number)
+    assert whole.pruned is None
+    assert behind.status == "FINISHED"
+    reason = (
+        r"at rung 1 of 3 \(step 18 of 180\): val/accuracy 0\.\d+ is number 2 of 2, and the best "
+    )
+    assert re.match(reason, behind.pruned or "")
+    assert f"given up {behind.pruned}" in out
+    history = _open(folder).history(behind.run_id, "val/accuracy")
+    assert [point.step for point in history] == [18]
+    assert behind.metrics["sweep/rung/1"] == history[0].value
+    assert not any(key.startswith("test/") for key in behind.metrics)
+    assert _open(folder).recorded(parent).metrics["sweep/pruned"] >= 1
+    # What it trained until then is what it would have trained alone.
+    alone = store.history(
+        fit(*SHORT, "optimizer.learning_rate=1e-6", "schedule=constant").run_id, "val/loss"
+    )
+    assert alone[0].value == _open(folder).history(behind.run_id, "val/loss")[0].value
+
+
+def test_a_search_is_a_sweep_too(command, folder: Path) -> None:
+    rate = "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))"
+    words = ("+sweep=optuna", "sweep.trials=3", rate, "model.layers.hidden.units=choice(16,24)")
+    process = command("train", *SHORT, *words, cwd=folder)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    parent, status = _sweep(out)
+    assert status == "FINISHED"
+    trials = _trials(folder, parent)
+    rates = {
+        float(_open(folder).recorded(t.run_id).params["optimizer.learning_rate"]) for t in trials
+    }
+    assert len(rates) == 3
+    assert all(1e-4 <= rate <= 1e-1 for rate in rates)
+    study = (folder / "mlruns" / "studies" / f"{parent}.log").read_text()
+    for trial in trials:
+        assert str(trial.metrics["best/val/accuracy"])[:12] in study
+
+
 def _python(*words: str, cwd: Path, tfds_folder: str) -> subprocess.Popen[str]:
     """Not forked from a process that has TensorFlow: workers begin as they do for a user."""
     return subprocess.Popen(
