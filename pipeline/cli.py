@@ -28,7 +28,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.pipeline_search import OptunaSearch
+from hydra_plugins.pipeline_search import OptunaSearch, ShuffledGrid
 from pipeline import preflight
 from pipeline.composing import VERSION_BASE, Composer, compose, conf_dir, without_hydra
 from pipeline.composition_errors import explained
@@ -163,6 +163,7 @@ def _hand_over(
         with surroundings, explained(composer, args.overrides):
             if sweep is not None:  # which an editable install hides from Hydra's search
                 Plugins.instance().register(OptunaSearch)
+                Plugins.instance().register(ShuffledGrid)
             launch = decorate(task)
             if sweep is None:
                 launch()
@@ -218,6 +219,8 @@ def _check_command(
     sweeper = master.hydra.sweeper._target_.rpartition(".")[2]
     grid = math.prod(len(values) for values in space.values())
     total = {"BasicSweeper": grid, "OptunaSearch": master.sweep.trials}.get(sweeper)
+    if sweeper == "BasicSweeper" and master.sweep.prune_from:
+        sys.argv.insert(1, "hydra/sweeper=shuffled_grid")  # flags come last
     here = "BasicLauncher" in master.hydra.launcher._target_
     return trusted, Command(without_hydra(master), overrides, flags, space, total, here)
 

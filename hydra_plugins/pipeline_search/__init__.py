@@ -1,7 +1,12 @@
-"""Search by Optuna as a sweeper of Hydra's, which looks for sweepers in this namespace alone."""
+"""Sweepers of our own. Hydra takes them from this namespace alone."""
 
 from __future__ import annotations
 
+import random
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -28,3 +33,24 @@ class OptunaSearch(Sweeper):
 
         listed = [f"{key}={value}" for key, value in self.params.items()]
         search(self.config, self.hydra_context, self.launcher, [*listed, *arguments])
+
+
+class ShuffledGrid(BasicSweeper):
+    """Hydra's grid in another order, which ``sweep.seed`` repeats.
+
+    Pruning asks whether a trial is among the best so far. In the order of a list, which often goes
+    from small to large, each may be the best so far, and none is pruned.
+    """
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.seed = config.sweep.seed
+
+    def split_arguments(  # type: ignore[override]
+        self, overrides: list[Override], max_batch_size: int | None
+    ) -> Any:
+        [jobs] = BasicSweeper.split_arguments(overrides, None)
+        random.Random(self.seed).shuffle(jobs)
+        return list(BasicSweeper.split_overrides_to_chunks(jobs, max_batch_size))
