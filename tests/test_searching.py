@@ -181,6 +181,7 @@ def test_several_objectives_and_several_at_a_time(tmp_path, in_sweep) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
+@pytest.mark.slow
 def test_samplers_propose_and_a_seed_repeats_them(tmp_path, monkeypatch, sampler: str) -> None:
     monkeypatch.delenv(SWEEP, raising=False)
 

@@ -81,6 +81,7 @@ def test_pareto_front_leaves_out_what_another_beats_in_everything() -> None:
     assert sweep_report.pareto(rows, objectives) == [rows[0], rows[1], rows[3]]
 
 
+@pytest.mark.slow
 def test_importance_finds_the_setting_that_matters() -> None:
     rows = [
         {"rate": str(rate), "name": name, "score": rate / 10}
@@ -92,6 +93,7 @@ def test_importance_finds_the_setting_that_matters() -> None:
     assert sum(found.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_figures_need_two_numbers_and_several_objectives_get_one_more(tmp_path: Path) -> None:
     rows = [
         {"x": str(i), "score": float(i), "cost": -float(i), "overrides": f"x={i}"} for i in range(3)

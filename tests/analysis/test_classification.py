@@ -78,6 +78,7 @@ def test_the_worst_mistakes_are_those_of_highest_loss() -> None:
     assert [m.index for m in classification.mistakes(LABELS, PROBABILITIES, 9)] == [3, 1, 4]
 
 
+@pytest.mark.slow
 def test_worst_of_many_agree_with_recomputed_losses() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(0, 4, (300, 7))

@@ -75,6 +75,7 @@ def test_a_level_curve_is_drawn(history: list[tuple[int, float]]) -> None:
 @pytest.mark.parametrize(
     ("name", "start"), [("c.png", b"\x89PNG"), ("c.SVG", b"<?xml"), ("c.html", b"<!doctype html>")]
 )
+@pytest.mark.slow
 def test_a_file_is_a_picture_or_a_page(name: str, start: bytes, tmp_path: Path) -> None:
     file = tmp_path / name
     plot({"val/loss": [FALLING, RISING], "val/accuracy": [RISING]}, file)

@@ -181,6 +181,7 @@ def test_needed_seeds_are_more_than_there_are_and_would_do() -> None:
 
 
 @pytest.mark.parametrize(("effect", "seeds"), [(1.5, 7), (1.2, 8), (1.0, 12), (2.0, 5)])
+@pytest.mark.slow
 def test_power_is_how_often_the_difference_is_found(effect: float, seeds: int) -> None:
     random = np.random.default_rng(seeds)
     runs = 800
@@ -192,6 +193,7 @@ def test_power_is_how_often_the_difference_is_found(effect: float, seeds: int) -
 
 
 @pytest.mark.parametrize(("seeds", "rate"), [(3, 0.05), (5, 0.05), (6, 2 / 64), (8, 12 / 256)])
+@pytest.mark.slow
 def test_nothing_is_called_larger_in_one_of_twenty(seeds: int, rate: float) -> None:
     random = np.random.default_rng(seeds)
     runs = 1500
@@ -202,6 +204,7 @@ def test_nothing_is_called_larger_in_one_of_twenty(seeds: int, rate: float) -> N
     assert covered == 1 - false
 
 
+@pytest.mark.slow
 def test_of_many_metrics_one_is_called_larger_in_one_comparison_of_twenty() -> None:
     random = np.random.default_rng(1)
     runs, wrong, raw = 400, 0, 0

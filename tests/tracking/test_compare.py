@@ -292,6 +292,7 @@ def test_csv_and_json_hold_the_rows(told: Callable[..., str], ids: dict[str, Any
 
 
 @pytest.mark.parametrize("name", ["c.svg", "c.html"])
+@pytest.mark.slow
 def test_curves_of_the_best_rows_go_into_a_file(
     name: str, told: Callable[..., str], ids: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -387,6 +388,7 @@ def loaded(root: Path, *words: str) -> set[str]:
     return set(done.stdout.split("LOADED")[1].split())
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded(filled: tuple[Path, dict[str, Any]]) -> None:
     heavy = {"tensorflow", "mlflow", "sqlalchemy", "pandas", "matplotlib", "plotly"}
     root = filled[0]
@@ -396,6 +398,7 @@ def test_nothing_heavy_is_loaded(filled: tuple[Path, dict[str, Any]]) -> None:
     assert "scipy" in two
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(filled: tuple[Path, dict[str, Any]]) -> None:
     command = [sys.executable, "-m", "pipeline.compare", "--json", f"tracking.root={filled[0]}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

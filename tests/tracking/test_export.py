@@ -20,6 +20,8 @@ from pipeline.tracking import sweeps
 from pipeline.tracking.models import Models
 from pipeline.tracking.tracker import Tracker
 
+pytestmark = pytest.mark.slow  # each writes a model
+
 PARAMS = {"objective.metric": "val/accuracy", "objective.mode": "max"}
 Made = Callable[..., str]
 

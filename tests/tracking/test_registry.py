@@ -115,6 +115,7 @@ def store(config: Any) -> Store:
     return Store.open(config)
 
 
+@pytest.mark.slow
 def test_the_alias_goes_from_version_to_better_version(store: Store, candidate) -> None:
     models = Registry(store)
     first, second, third = candidate(0.9), candidate(0.8), candidate(0.95)
@@ -134,6 +135,7 @@ def test_the_alias_goes_from_version_to_better_version(store: Store, candidate) 
     assert models.holder("digits", "other") is models.holder("other", "champion") is None
 
 
+@pytest.mark.slow
 def test_the_same_model_is_one_version_however_often_it_is_exported(
     store: Store, candidate
 ) -> None:
@@ -147,6 +149,7 @@ def test_the_same_model_is_one_version_however_often_it_is_exported(
     assert (version.source, version.run_id) == (one.location, one.run_id)
 
 
+@pytest.mark.slow
 def test_of_exports_that_race_the_best_holds_the_alias(
     store: Store, candidate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
