@@ -34,7 +34,8 @@ SHORTER = {
     "python -m pipeline.train --config-dir configs +experiment=wide dataset=bars "
     "'trusted_packages=[mine]'": ["trainer.compile=off"],
     "python -m pipeline.train +experiment=digits_cnn dataset=mnist": ["trainer.duration=2 epochs"],
-    "python -m pipeline.train -m +experiment=digits optimizer.learning_rate=1e-2,1e-3 seed=0,1": [
+    "python -m pipeline.train -m +experiment=digits optimizer.learning_rate=1e-2,1e-4 "
+    "seed=0,1,2": [
         "trainer.duration=5 epochs",
         "trainer.compile=off",
     ],
@@ -70,6 +71,9 @@ STABLE_KEYS = [
     "tracking.uri",
     "tracking.experiment",
     "resume",
+    "sweep.resume",
+    "sweep.prune_from",
+    "sweep.trials",
 ]
 
 FIRST = "python -m pipeline.train +experiment=digits"
@@ -120,7 +124,7 @@ def blocks(page: Path) -> list[Block]:
 
 BLOCKS = blocks(README)
 # The page is run in two halves at once, each in a folder of its own: one core each.
-HALF = next(i for i, block in enumerate(BLOCKS) if "python -m pipeline.ui" in block.commands)
+HALF = next(i for i, block in enumerate(BLOCKS) if "pipeline.train -m " in block.text)
 COMMANDS = [command for block in BLOCKS for command in block.commands if command not in NOT_RUN]
 SHOWN = [
     (first.commands, second.text)
