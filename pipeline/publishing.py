@@ -92,9 +92,9 @@ def plan_problems(study: Study, rows: Sequence[Row]) -> Iterator[str]:
     given = {(row.arm, row.seed): row.config for row in rows}
     if len(given) < len(rows):
         yield f"{RESULTS}: an arm has two rows of one seed"
-    for arm, seed in planned.keys() - given.keys():
+    for arm, seed in sorted(planned.keys() - given.keys()):
         yield f"{RESULTS}: arm {arm}, seed {seed} is missing"
-    for arm, seed in given.keys() - planned.keys():
+    for arm, seed in sorted(given.keys() - planned.keys()):
         yield f"{RESULTS}: arm {arm}, seed {seed} is not in study.yaml"
     for arm, seed in sorted(planned.keys() & given.keys()):
         if planned[arm, seed] != given[arm, seed]:

@@ -84,7 +84,7 @@ def check(study: Study, config: DictConfig, words: Sequence[str]) -> int:
         if sample:
             known = study_runs.by_config(recorded)
             missing = [each for each in sample if each.config not in known]
-            console.line(f"of the others, {len(sample)} runs are a sample; {len(missing)} to run")
+            console.line(f"of the others a sample of {len(sample)}, {len(missing)} of them to run")
             began = time.monotonic()
             study_runs.run_missing(study, missing, words)
             if missing:

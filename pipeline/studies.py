@@ -19,6 +19,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from pipeline import preflight
 from pipeline.composing import compose
 from pipeline.errors import ConfigError, UserError, did_you_mean
 from pipeline.resuming import config_digest
@@ -117,8 +118,10 @@ class Study:
         """
         found: list[Planned] = []
         for arm in self.asked.arms:
+            config = self._composed(arm)
             for seed in self.asked.seeds:
-                found.append(Planned(arm, seed, self._digest(arm, seed)))
+                config.seed = seed
+                found.append(Planned(arm, seed, config_digest(config)))
         arms: dict[str, str] = {}
         for planned in found:
             first = arms.setdefault(planned.config, planned.arm)
@@ -128,15 +131,13 @@ class Study:
                 )
         return found
 
-    def _digest(self, arm: str, seed: int) -> str:
-        from pipeline import preflight
-
+    def _composed(self, arm: str) -> DictConfig:
         try:
-            config = compose("train", [*self.overrides(arm), f"seed={seed}"], self.config_dir)
+            config = compose("train", self.overrides(arm), self.config_dir)
             preflight.check(config)
         except UserError as error:
             raise self._wrong(f"arms.{arm}: {error}") from error
-        return config_digest(config)
+        return config
 
     def _wrong(self, what: str) -> ConfigError:
         return ConfigError(f"{self.folder / STUDY_FILE}: {what}")
@@ -181,6 +182,8 @@ def read(folder: Path) -> Study:
         raise ConfigError(f"{file}: a study is a mapping of keys to values")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Schema), given)
+        if missing := sorted(OmegaConf.missing_keys(merged)):
+            raise ConfigError(f"{file}: {', '.join(missing)}: is missing; every study has it")
         asked = OmegaConf.to_object(merged)
     except ConfigKeyError as error:
         key = str(error.key)
@@ -209,7 +212,9 @@ def _problems(asked: Schema) -> list[str]:
     elif asked.baseline not in asked.arms:
         near = did_you_mean(asked.baseline, asked.arms)
         found.append(f"baseline: there is no arm {asked.baseline!r}. {near}")
-    if len(set(asked.seeds)) < max(2, len(asked.seeds)) or min(asked.seeds, default=0) < 0:
+    if len(set(asked.seeds)) < max(2, len(asked.seeds)) or not all(
+        0 <= seed < 2**31 for seed in asked.seeds
+    ):
         found.append(f"seeds: {asked.seeds}; give two different ones at least, from 0 on")
     for name in (asked.metric, *asked.metrics, *asked.curves):
         if any(fnmatch.fnmatch(name, pattern) for pattern in TIMING):

@@ -256,10 +256,11 @@ def block(study: Study, rows: Sequence[Row]) -> str:
     lines = [_line(found.columns), _line(["---"] * len(found.columns)), *map(_line, found.table)]
     for sentence in found.sentences:
         lines += ["", sentence]
-    lines += ["", "| arm | runs, by seed |", "| --- | --- |"]
+    seeds = ", ".join(map(str, study.asked.seeds))
+    lines += ["", f"| arm | runs of seed {seeds} |", "| --- | --- |"]
     for arm in study.asked.arms:
-        ids = " ".join(f"{r.seed}:`{r.run_id[:SHOWN_ID]}`" for r in rows if r.arm == arm)
-        lines.append(_line([arm, ids]))
+        ids = ",".join(row.run_id[:SHOWN_ID] for row in rows if row.arm == arm)
+        lines.append(_line([arm, f"`{ids}`"]))
     lines += ["", "![scores of all runs](scores.png)", "", "![mean curves](curves.png)"]
     return "\n".join(lines)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ENDINGS = (".png", ".svg")
+DECADES = 20  # times the smallest value, from which on a logarithmic axis shows more
 STYLE: Any = {"svg.hashsalt": "study", "svg.fonttype": "none", "font.family": "DejaVu Sans"}
 
 
@@ -88,7 +89,8 @@ def draw_curves(
                 low = [m - w for m, w in zip(middle, width, strict=True)]
                 high = [m + w for m, w in zip(middle, width, strict=True)]
                 axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-            if all(v > 0 for hs in arms.values() for h in hs for _, v in h if math.isfinite(v)):
+            values = [v for hs in arms.values() for h in hs for _, v in h if math.isfinite(v)]
+            if values and min(values) > 0 and max(values) > DECADES * min(values):
                 axes.set_yscale("log")
             axes.set_xlabel("step")
             axes.set_title(f"{metric}: mean ± standard deviation over seeds", fontsize=10)
