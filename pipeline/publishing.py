@@ -69,18 +69,27 @@ def index_text(folder: Path) -> str:
     """A line for each study below ``folder``: its question and, where it is published, its answer.
 
     Raises:
-        ConfigError: a study, or what it has published, cannot be read.
+        ConfigError: a study cannot be read.
     """
     lines = []
     for file in sorted(folder.glob(f"*/{studies.STUDY_FILE}")):
         study = studies.read(file.parent)
-        answer = "not published yet"
-        if (study.folder / RESULTS).is_file():
-            answer = published.findings(
-                study, published.from_csv(study, study.folder / RESULTS)
-            ).answer
-        lines.append(f"- [{study.name}]({study.name}): {study.asked.question.strip()}\n  {answer}.")
+        question = study.asked.question.strip()
+        lines.append(f"- [{study.name}]({study.name}): {question}\n  {_answer(study)}.")
     return "\n".join(lines)
+
+
+def _answer(study: Study) -> str:
+    if not (study.folder / RESULTS).is_file():
+        return "not published yet"
+    try:
+        rows = published.from_csv(study, study.folder / RESULTS)
+    except ConfigError:
+        rows = []
+    asked = {(arm, seed) for arm in study.asked.arms for seed in study.asked.seeds}
+    if {(row.arm, row.seed) for row in rows} != asked:
+        return "what is published is not what study.yaml asks for now"
+    return published.findings(study, rows).answer
 
 
 # Whether what is published is so ------------------------------------------------------------------
@@ -127,6 +136,23 @@ def rerun_problems(study: Study, row: Row, now: Row) -> Iterator[str]:
             f"arm {row.arm}, seed {row.seed}: the curves of the repetition {now.run_id[:8]} differ "
             f"by {now.difference:.2g} ({now.where}) from those of {study.asked.baseline}"
         )
+
+
+def closeness(study: Study, rows: Sequence[Row], again: Sequence[Row]) -> str:
+    """In words, how close repetitions came to what is published."""
+    recorded = {(row.arm, row.seed): row.metrics for row in rows}
+    pairs = [
+        Difference(name, 0, recorded[now.arm, now.seed][name], now.metrics[name])
+        for now in again
+        for name in study.shown
+    ]
+    largest = max((p.relative for p in pairs if p.recorded != p.now), default=0.0)
+    if not largest:
+        return "their metrics are bit-identical to what is published"
+    return (
+        f"their metrics differ by {largest:.2g} at most, relatively; up to "
+        f"{study.asked.rerun_tolerance:g} counts as equal"
+    )
 
 
 def page_problems(study: Study, rows: Sequence[Row]) -> Iterator[str]:

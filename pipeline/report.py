@@ -92,13 +92,15 @@ def check(study: Study, config: DictConfig, words: Sequence[str]) -> int:
             known = study_runs.by_config(study_runs.recorded(study, config.tracking))
             again = {each: known[each.config] for each in sample if each.config in known}
             _require_all(sample, list(again))
-            for now in study_runs.rows(study, again, config.tracking):
+            repeated = study_runs.rows(study, again, config.tracking)
+            console.line(publishing.closeness(study, rows, repeated))
+            for now in repeated:
                 problems += publishing.rerun_problems(study, by_place[now.arm, now.seed], now)
     for problem in problems:
         complain(problem)
     console.line(
         f"study {study.name}: "
-        + (f"{len(problems)} published values are not so" if problems else "as published")
+        + (f"not as published, {len(problems)} times" if problems else "as published")
     )
     return 1 if problems else 0
 

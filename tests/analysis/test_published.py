@@ -159,3 +159,18 @@ def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs one line <!-- report:begin -->"):
         publishing.require_page(study)
     assert (study.folder / "README.md").read_text() == "# by hand\n"
+
+
+def test_list_of_studies_does_not_trip_over_one_that_has_changed(
+    page: Callable[[], tuple[Study, list[Row]]],
+) -> None:
+    study, rows = page()
+    arms = "{a: [x], b: [y], c: [z]}"
+    text = f"question: Which?\nmetric: test/accuracy\nbaseline: a\narms: {arms}\n"
+    (study.folder / "study.yaml").write_text(text)
+    assert publishing.index_text(study.folder.parent).endswith("Which?\n  not published yet.")
+    results = study.folder / "results.csv"
+    results.write_text(published.to_csv(study, rows))
+    assert "b 0.969000, better" in publishing.index_text(study.folder.parent)
+    results.write_text(published.to_csv(study, rows[1:]))
+    assert "not what study.yaml asks for now." in publishing.index_text(study.folder.parent)

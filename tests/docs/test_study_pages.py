@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,18 @@ NAMES = studies.names(EXPERIMENTS)
 def test_three_studies_are_published() -> None:
     assert NAMES == ["local_learning", "optimizers", "replicas"]
     assert publishing.INDEX[0] in (EXPERIMENTS / "README.md").read_text("utf-8")
+
+
+def test_study_that_the_page_shows_can_be_run_and_has_every_key(tmp_path: Path) -> None:
+    shown = re.search(
+        r"^```yaml\n(.*?)^```$", (EXPERIMENTS / "README.md").read_text("utf-8"), re.M | re.S
+    )
+    assert shown
+    (tmp_path / "width").mkdir()
+    (tmp_path / "width" / "study.yaml").write_text(shown[1])
+    assert len(studies.find("width", tmp_path).plan) == 10
+    keys = re.findall(r"^(\w+):", shown[1], re.M)
+    assert keys == list(studies.Schema.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -148,7 +148,7 @@ def test_check_passes_and_names_each_number_that_was_changed(
     expected = f"wide, seed 0, val/loss: 0.125 is published, run {run_id[:8]} says {right}"
     assert expected in said.err
     assert "anything" in said.err
-    assert "published values are not so" in said.out
+    assert "study width: not as published, " in said.out
     assert {path: path.read_bytes() for path in study.iterdir()} == changed
 
 
@@ -182,6 +182,7 @@ def test_where_runs_are_not_in_the_store_one_of_the_arm_is_run_again(
     assert "2 of 4 runs are in the store" in said
     assert "of the others a sample of 1, 1 of them to run" in said
     assert "arm wide (1 of 1): seed 0" in said
+    assert "their metrics are bit-identical to what is published" in said
 
     right = lines[2]["val/loss"]
     wrong = str(float(right) * 1.001)
@@ -189,6 +190,7 @@ def test_where_runs_are_not_in_the_store_one_of_the_arm_is_run_again(
     assert report.main(["width", "--check"]) == 1
     said = capsys.readouterr()
     assert "a sample of 1, 0 of them to run" in said.out  # it is in the store by now
+    assert "their metrics differ by 0.001 at most, relatively; up to 0.0001 counts" in said.out
     assert f"arm wide, seed 0, val/loss: {float(wrong):.9g} is published" in said.err
     for row in lines[2:]:
         client.restore_run(row["run_id"])
