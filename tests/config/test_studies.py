@@ -85,6 +85,11 @@ def test_what_is_wrong_is_named(
     ("before", "after", "said"),
     [
         ("units=16", "unitz=16", "arms.many: model.layers.hidden.unitz"),
+        (
+            "model.layers.hidden.units=16",
+            "trainer.batch_size=0",
+            "arms.many: trainer.batch_size: 0",
+        ),
         ("units=16", "units=8", "arms: few and many are the same config"),
         (
             "model.layers.hidden.units=16",
