@@ -159,8 +159,8 @@ def find(name: str, below: Path) -> Study:
         return read(below / name)
     if (below / name).is_dir():
         raise ConfigError(
-            f"{below / name} is not a study of this kind: it has no {STUDY_FILE}, and its README "
-            f"says how it is run. {did_you_mean(name, known)}"
+            f"{below / name} is not a study of this kind: it has no {STUDY_FILE} and is "
+            f"measured otherwise. {did_you_mean(name, known)}"
         )
     raise ConfigError(f"There is no study {name!r} in {below}. {did_you_mean(name, known)}")
 
