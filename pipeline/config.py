@@ -191,6 +191,16 @@ class Compare:
 
 
 @dataclass
+class Report:
+    """The whole config of ``pipeline.report``."""
+
+    study: str = MISSING  # a folder of ``folder`` that has a study.yaml
+    folder: str = "experiments"  # where studies are
+    check: bool = False  # look whether what is published is what the runs say; write nothing
+    tracking: Tracking = field(default_factory=Tracking)
+
+
+@dataclass
 class Ui:
     """The whole config of ``pipeline.ui``."""
 
@@ -211,6 +221,7 @@ def register() -> None:
         ("prepare", Prepare),
         ("doctor", Doctor),
         ("compare", Compare),
+        ("report", Report),
         ("ui", Ui),
     ):
         store.store(name=f"{name}_schema", node=verb)

@@ -20,7 +20,17 @@ COMMAND_LINE = {
     "trial",
     "preflight",
 }
-VERBS = {"train", "evaluate", "reproduce", "compare", "export", "prepare", "doctor", "ui"}
+VERBS = {
+    "train",
+    "evaluate",
+    "reproduce",
+    "compare",
+    "report",
+    "export",
+    "prepare",
+    "doctor",
+    "ui",
+}
 
 
 def _name(path: Path) -> str:
