@@ -51,12 +51,11 @@ def call(task: Callable[..., Any], *arguments: Any) -> Any:
         Killed: the process was.
         SystemExit: the process was stopped by a signal that it has answered.
     """
-    prepare()
     here, there = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(
-        target=_answer, args=(there, dict(os.environ), task, arguments), name="trial"
-    )
-    process.start()
+    try:
+        process = _start(there, task, arguments)
+    except (EOFError, ConnectionError):  # the process that forks has died: another takes its place
+        process = _start(there, task, arguments)
     there.close()
     stopped = _wait(process)
     code = process.exitcode or 0
@@ -74,6 +73,15 @@ def call(task: Callable[..., Any], *arguments: Any) -> Any:
     if stopped is not None or code > STOPPED:
         raise SystemExit(max(code, STOPPED + (stopped or 0)))
     raise TrainingError(f"its process ended with code {code}; standard error says why")
+
+
+def _start(there: Connection, task: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    prepare()
+    process = multiprocessing.Process(
+        target=_answer, args=(there, dict(os.environ), task, arguments), name="trial"
+    )
+    process.start()
+    return process
 
 
 def _wait(process: Any) -> int | None:

@@ -24,6 +24,8 @@ NOT_RUN = {
     "pip install -c constraints.txt -e .": "CI runs it as printed, in a fresh environment",
     "pip install -c constraints.txt -e '.[test]'": "CI runs it as printed, in a fresh environment",
     "pytest": "this is it",
+    "python -m pipeline.report optimizers": "fifteen runs; tests/run/test_report.py has a small one",
+    "python -m pipeline.report optimizers --check": "as the one before",
     "python experiments/speed/study.py": "half an hour",
     "python experiments/speed/time_to_result.py": "three minutes",
 }
@@ -34,8 +36,7 @@ SHORTER = {
     "python -m pipeline.train --config-dir configs +experiment=wide dataset=bars "
     "'trusted_packages=[mine]'": ["trainer.compile=off"],
     "python -m pipeline.train +experiment=digits_cnn dataset=mnist": ["trainer.duration=2 epochs"],
-    "python -m pipeline.train -m +experiment=digits optimizer.learning_rate=1e-2,1e-4 "
-    "seed=0,1,2": [
+    "python -m pipeline.train -m +experiment=digits optimizer.learning_rate=1e-2,1e-4 seed=0,1,2": [
         "trainer.duration=5 epochs",
         "trainer.compile=off",
     ],
