@@ -24,7 +24,7 @@ NOT_RUN = {
     "pip install -c constraints.txt -e .": "CI runs it as printed, in a fresh environment",
     "pip install -c constraints.txt -e '.[test]'": "CI runs it as printed, in a fresh environment",
     "pytest": "this is it",
-    "python -m pipeline.report optimizers": "fifteen runs; tests/run/test_report.py has a small one",
+    "python -m pipeline.report optimizers": "fifteen runs; test_report.py has a small one",
     "python -m pipeline.report optimizers --check": "as the one before",
     "python experiments/speed/study.py": "half an hour",
     "python experiments/speed/time_to_result.py": "three minutes",
