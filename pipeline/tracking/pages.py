@@ -95,7 +95,14 @@ def _parallel(params: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
 
 def _line(metric: str) -> dict[str, Any]:
     own = {"metricKey": metric, "selectedMetricKeys": [metric], "displayName": metric}
-    return {**_chart("LINE", metric), **own, "xAxisKey": "step", "useGlobalXaxisKey": True}
+    return {
+        **_chart("LINE", metric),
+        **own,
+        "xAxisKey": "step",
+        "useGlobalXaxisKey": True,
+        "lineSmoothness": 0,  # what was measured, where MLflow's own charts smooth it
+        "useGlobalLineSmoothing": False,
+    }
 
 
 def _chart(kind: str, name: str) -> dict[str, Any]:
