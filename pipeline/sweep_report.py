@@ -141,15 +141,18 @@ def note(
     best: dict[str, Any] | None,
     links: Mapping[str, str],
 ) -> str:
-    """Markdown: where to look, the command, the best, the table."""
-    words = shlex.join([*command.flags, "-m", *command.overrides])
+    """Markdown: where to look, the best, the table, the command.
+
+    MLflow shows its first lines, and the rest when it is asked to.
+    """
     lines = [" · ".join(f"[{name}]({address})" for name, address in links.items()), ""]
-    lines += ["```", f"python -m pipeline.train {words}", "```", ""]
     if best is not None:
         lines += [f"Best: `{best['overrides']}` (run {best['run_id']})", ""]
     lines += [_row(columns), f"|{' --- |' * len(columns)}", *map(_row, table[:SHOWN])]
     if len(table) > SHOWN:
         lines += ["", f"… and {len(table) - SHOWN} more in the artifact `{FOLDER}/trials.csv`"]
+    words = shlex.join([*command.flags, *command.overrides])
+    lines += ["", "```", f"python -m pipeline.train -m {words}", "```"]
     return "\n".join(lines)
 
 

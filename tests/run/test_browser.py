@@ -104,23 +104,11 @@ class Page:
             )
         except TimeoutException:
             text = self.driver.execute_script("return document.body.innerText")
-            raise AssertionError(f"the page does not show {what}, but\n{text}") from None
+            raise AssertionError(f"the page does not show {what}, but\n{text[:2000]}") from None
 
     def rows(self, header: str) -> list[dict[str, str]]:
         """The table with this column: column -> text of each row, from top to bottom."""
-        return self.wait_for(
-            f"a table with {header}",
-            """
-            const rows = {};
-            for (const cell of document.querySelectorAll('.ag-row [role=gridcell]')) {
-              const row = cell.closest('.ag-row').getAttribute('row-index');
-              (rows[row] ??= {})[cell.getAttribute('col-id')] = cell.innerText.trim();
-            }
-            const found = Object.keys(rows).sort((a, b) => a - b).map((i) => rows[i]);
-            return found.length && Object.keys(found[0]).includes(%s) ? found : null;
-            """
-            % json.dumps(header),
-        )
+        return self.wait_for(f"a table with {header}", ROWS % json.dumps(header))
 
     def keep(self, name: str) -> None:
         """A picture, where they are asked for."""
@@ -230,10 +218,22 @@ def test_the_page_that_compares_has_the_numbers_of_all_trials(swept, said, page)
         [trial.metrics[OBJECTIVE] for trial in trials],
         abs=5e-4,  # MLflow rounds here
     )
+    page.driver.execute_script(
+        "[...document.querySelectorAll('[role=grid]')].pop().scrollIntoView({block: 'center'})"
+    )
     page.keep("sweep-compare")
 
 
 # What the page's own script finds in it; nothing, until it is there.
+ROWS = """
+const rows = {};
+for (const cell of document.querySelectorAll('.ag-row [role=gridcell]')) {
+  const row = cell.closest('.ag-row').getAttribute('row-index');
+  (rows[row] ??= {})[cell.getAttribute('col-id')] = cell.innerText.trim();
+}
+const found = Object.keys(rows).sort((a, b) => a - b).map((i) => rows[i]);
+return found.length && Object.keys(found[0]).includes(%s) ? found : null;
+"""
 OPEN_SWEEP = """
 const name = [...document.querySelectorAll('.ag-row [role=gridcell]')]
   .find((cell) => cell.getAttribute('col-id') === 'attributes.`Run Name`');
@@ -266,7 +266,9 @@ return found['side by side'] ? found : null;
 TABLE = """
 const table = [...document.querySelectorAll('table')]
   .find((table) => table.innerText.includes('FINISHED'));
-if (table) table.scrollIntoView({block: 'end'});
+const more = [...document.querySelectorAll('button')]
+  .find((button) => button.innerText === 'Show more');
+if (more) more.click();
 return table && [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim()));
 """
 METRIC_OF_RUN = """
@@ -276,11 +278,10 @@ return row && row.innerText.split('\\n').pop();
 """
 METRIC_ROW = """
 const metric = %s;
-const cells = [...document.querySelectorAll('[role=gridcell]')];
-const first = cells.find((cell) => cell.innerText.trim() === metric);
-if (!first) return null;
-const grid = first.closest('.ag-root'), index = first.closest('.ag-row').getAttribute('row-index');
-const row = [...grid.querySelectorAll(`.ag-row[row-index="${index}"] [role=gridcell]`)];
-const texts = row.map((cell) => cell.innerText.trim()).filter((text) => text !== metric);
-return texts.length === 4 ? texts : null;
+const boxes = [...document.querySelectorAll('[role=grid]')].map((grid) => grid.innerText);
+const names = boxes.find((text) => text.split('\\n').includes(metric));
+if (!names) return null;
+const row = names.split('\\n').indexOf(metric);
+const texts = boxes[boxes.indexOf(names) + 1].split('\\n').filter((text) => text.trim());
+return texts.slice(4 * row, 4 * row + 4);
 """
