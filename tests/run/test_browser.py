@@ -219,7 +219,7 @@ def test_the_page_that_compares_has_the_numbers_of_all_trials(swept, said, page)
         abs=5e-4,  # MLflow rounds here
     )
     page.driver.execute_script(
-        "[...document.querySelectorAll('[role=grid]')].pop().scrollIntoView({block: 'center'})"
+        "[...document.querySelectorAll('[role=grid]')].at(-2).scrollIntoView({block: 'center'})"
     )
     page.keep("sweep-compare")
 
