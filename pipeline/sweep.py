@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pipeline import tracking, trial_process
 from pipeline.console import Console, complain
 from pipeline.errors import ConfigError
 from pipeline.signals import Stopped, StopSignals
-from pipeline.tracking import sweeps
+from pipeline.tracking import pages, sweeps
 from pipeline.trial import SWEEP
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _run(
     status = "FAILED"
     try:
         signals.answer()
+        _arrange_pages(command, store, tracker.run_id)
         if earlier is None:
             trials = f"{command.total} trials" if command.total else "trials"
             console.line(f"sweep {tracker.run_id}: {trials} over {', '.join(command.space)}")
@@ -162,6 +163,29 @@ def _begin(command: Command, earlier: sweeps.Parent | None) -> AnyTracker:
         run_name=config.tracking.run_name or _name(command),
         resume_run_id=earlier.run_id if earlier else None,
     )
+
+
+def _arrange_pages(command: Command, store: Store, run_id: str) -> None:
+    """Have MLflow's pages open with the metrics that the sweep is about."""
+    from pipeline.sweep_report import objectives_of
+
+    config = command.config
+    params = [_param(config, key) for key in command.space]
+    view = pages.view_tags(
+        run_id,
+        [param for param in params if param],
+        config.objective.metric,
+        objectives_of(command),
+    )
+    store.tag_experiment(run_id, view)
+
+
+def _param(config: DictConfig, key: str) -> str | None:
+    """The param of runs that says what a swept key is: of ``optimizer`` it is its name."""
+    value = OmegaConf.select(config, key)
+    if not OmegaConf.is_config(value):
+        return key
+    return f"{key}.name" if OmegaConf.is_dict(value) and "name" in value else None
 
 
 def _params(config: DictConfig) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.console import Console
-from pipeline.tracking import sweeps
+from pipeline.tracking import pages, sweeps
 from pipeline.trial import short
 
 if TYPE_CHECKING:
@@ -36,7 +37,13 @@ def report(command: Command, store: Store, tracker: AnyTracker, console: Console
             tracker.file(path, FOLDER)
     shown = [*short_keys(command), *objectives, "status", "run"]
     table = [[_text(row, key, command) for key in _keys(command, objectives)] for row in rows]
-    tags = {NOTE_TAG: note(command, shown, table, best)}
+    experiment_id = store.recorded(tracker.run_id).experiment_id
+    links = {
+        "the trials, best first": pages.ranked(experiment_id, tracker.run_id),
+        "charts": pages.charts(experiment_id, tracker.run_id),
+        "side by side": pages.side_by_side(experiment_id, [r["run_id"] for r in rows[:SHOWN]]),
+    }
+    tags = {NOTE_TAG: note(command, shown, table, best, links)}
     if best is not None:
         tags[sweeps.BEST_TAG] = best["run_id"]
         tags["sweep/best_overrides"] = best["overrides"]
@@ -132,16 +139,29 @@ def files(
 
 
 def note(
-    command: Command, columns: Sequence[str], table: list[list[str]], best: dict[str, Any] | None
+    command: Command,
+    columns: Sequence[str],
+    table: list[list[str]],
+    best: dict[str, Any] | None,
+    links: Mapping[str, str],
 ) -> str:
-    """Markdown: the command, the best, the table."""
-    words = " ".join(command.overrides)
-    lines = [f"`python -m pipeline.train -m {words}`", ""]
+    """Markdown: where to look, the best, the table, the command.
+
+    MLflow shows its first lines, and the rest when it is asked to.
+    """
+    lines = [" · ".join(f"[{name}]({address})" for name, address in links.items()), ""]
     if best is not None:
         lines += [f"Best: `{best['overrides']}` (run {best['run_id']})", ""]
-    lines += [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    lines += [f"| {' | '.join(row)} |" for row in table[:SHOWN]]
+    lines += [_row(columns), f"|{' --- |' * len(columns)}", *map(_row, table[:SHOWN])]
+    if len(table) > SHOWN:
+        lines += ["", f"… and {len(table) - SHOWN} more in the artifact `{FOLDER}/trials.csv`"]
+    words = shlex.join([*command.flags, *command.overrides])
+    lines += ["", "```", f"python -m pipeline.train -m {words}", "```"]
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def short_keys(command: Command) -> list[str]:

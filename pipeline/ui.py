@@ -9,6 +9,7 @@ Loopback only, unless ``host=`` says otherwise: MLflow asks nobody for a passwor
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -19,14 +20,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from typing import IO
+from contextlib import suppress
+from typing import IO, Any
 
 from pipeline import config
 from pipeline.cli import verb
 from pipeline.composing import compose
 from pipeline.console import say
 from pipeline.errors import ConfigError, StoreError
+from pipeline.tracking import pages
 from pipeline.tracking.location import Location, locate, prepare
+from pipeline.tracking.sweeps import SPACE_TAG
 
 STARTING = 60.0  # seconds the server may take; two on an idle machine
 STOPPING = 5.0  # seconds it may take to end before it is killed
@@ -74,13 +78,60 @@ def main(overrides: Sequence[str]) -> None:
     try:
         wait_until_up(server, ui.host, ui.port, said)
         say(f"runs of {location.uri}")
-        say(f"http://{ui.host}:{ui.port}  (Ctrl-C ends)")
+        address = f"http://{ui.host}:{ui.port}"
+        say(f"{address}  (Ctrl-C ends)")
+        for line in where_to_look(address):
+            say(line)
         server.wait()
     except KeyboardInterrupt:
         return
     finally:
         _end(server)
     raise StoreError(_ended(server, said))
+
+
+def where_to_look(address: str) -> list[str]:
+    """Addresses of what was trained last: its experiment, and the newest sweep."""
+    found = []
+    with suppress(OSError, ValueError, KeyError):  # the server's own pages are there all the same
+        experiments = {e["experiment_id"]: e["name"] for e in _all_experiments(address)}
+        for experiment_id, _ in _newest(address, list(experiments), ""):
+            name = experiments[experiment_id]
+            found.append(f"experiment {name}: {address}/{pages.runs_of(experiment_id)}")
+        for experiment_id, run_id in _newest(
+            address, list(experiments), f"tags.`{SPACE_TAG}` != ''"
+        ):
+            found.append(
+                f"newest sweep, best first: {address}/{pages.ranked(experiment_id, run_id)}"
+            )
+            found.append(f"newest sweep, charts: {address}/{pages.charts(experiment_id, run_id)}")
+    return found
+
+
+def _all_experiments(address: str) -> list[dict[str, str]]:
+    return _ask(address, "experiments/search", {"max_results": 1000}).get("experiments", [])
+
+
+def _newest(address: str, experiment_ids: list[str], condition: str) -> list[tuple[str, str]]:
+    """Experiment and id of the newest run that meets MLflow's filter; of none, nothing."""
+    asked = {
+        "experiment_ids": experiment_ids,
+        "filter": condition,
+        "order_by": ["attributes.start_time DESC"],
+        "max_results": 1,
+    }
+    infos = [run["info"] for run in _ask(address, "runs/search", asked).get("runs", [])]
+    return [(info["experiment_id"], info["run_id"]) for info in infos]
+
+
+def _ask(address: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{address}/api/2.0/mlflow/{what}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
 
 
 def _store(tracking: config.Tracking) -> Location:

@@ -240,6 +240,17 @@ class Store:
             for path, text in texts.items():
                 self.client.log_text(run_id, text, path)
 
+    def tag_experiment(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags on the experiment that a run is in.
+
+        Raises:
+            StoreError: the store refuses or does not answer.
+        """
+        experiment_id = self.recorded(run_id).experiment_id
+        with _told(f"The experiment of run {run_id} cannot be tagged"):
+            for key, value in tags.items():
+                self.client.set_experiment_tag(experiment_id, key, value)
+
     # Metrics, params, tags, inputs
 
     def send_points(self, run_id: str, points: Sequence[Point]) -> None:

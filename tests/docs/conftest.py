@@ -91,7 +91,11 @@ class Shell:
             text=True,
         )
         assert self.ui.stdout is not None
-        lines = [self.ui.stdout.readline() for _ in range(2)]
+        lines = []
+        for line in self.ui.stdout:
+            lines.append(line)
+            if line.startswith("newest sweep, charts"):  # each page has trained one
+                break
         return Outcome(self.ui.poll() or 0, "".join(lines), "")
 
     def close(self) -> None:

@@ -1,0 +1,56 @@
+"""docs/sweeps.md: its commands are run in their order, and say what the page shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "sweeps.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SHOWN = [
+    (command.strip(), shown)
+    for (kind, command), (_, shown) in zip(BLOCKS, BLOCKS[1:], strict=False)
+    if kind == "bash"
+]
+CHANGING = re.compile(r"\b[0-9a-f]{8}(?:[0-9a-f]{24})?\b|\b\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?\b")
+
+
+@pytest.fixture(scope="module")
+def outcomes(new_shell: Callable[[], Any]) -> list[Any]:
+    """What came of each command; the training goes without XLA here, to be quicker."""
+    shell = new_shell()
+    train = ["trainer.compile=off"]
+    return [
+        shell.run(command, *(train if "pipeline.train" in command else [])) for command, _ in SHOWN
+    ]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("number", range(len(SHOWN)), ids=[c[-40:] for c, _ in SHOWN])
+def test_command_says_what_the_page_shows(number: int, outcomes: list[Any]) -> None:
+    shown, outcome = SHOWN[number][1], outcomes[number]
+    assert outcome.code == (1 if "status=FAILED" in shown else 0), outcome.err
+    real = [_constant(line) for line in (outcome.out + outcome.err).splitlines()]
+    for line in shown.splitlines():
+        if line == "…":
+            continue
+        pattern = re.escape(_constant(line)).replace("…", ".*")
+        at = next((i for i, found in enumerate(real) if re.fullmatch(pattern, found)), None)
+        assert at is not None, f"{line}\nis not in\n{outcome.out}"
+        real = real[at + 1 :]
+
+
+def test_pictures_of_the_page_are_there() -> None:
+    named = re.findall(r"\]\((images/[\w-]+\.png)\)", PAGE)
+    assert len(named) == 5
+    assert [name for name in named if not (DOCS / name).exists()] == []
+
+
+def _constant(line: str) -> str:
+    """Without what differs from machine to machine: numbers, ids, spaces."""
+    return " ".join(CHANGING.sub("#", line).split())
