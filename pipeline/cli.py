@@ -282,8 +282,9 @@ class _Task:
         folder = Path(os.environ.get(_OUTCOMES, ""))
         if os.environ.get(_OUTCOMES) and folder.is_dir():
             finite = value is not None and math.isfinite(value)
+            words = " ".join(chosen(hydra_cfg, self.varied))
             said = {
-                "label": f"#{hydra_cfg.job.num} {' '.join(chosen(hydra_cfg, self.varied))}",
+                "label": f"trial {hydra_cfg.job.num + 1}: {words}",
                 "message": message,
                 "value": float(value) if finite and value is not None else None,
                 "pruned": getattr(value, "pruned", False),

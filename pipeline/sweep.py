@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import tracking, trial_process
 from pipeline.console import Console, complain
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StoreError
 from pipeline.signals import Stopped, StopSignals
 from pipeline.tracking import pages, sweeps
 from pipeline.trial import SWEEP
@@ -112,7 +112,7 @@ def _run(
         sweeps.reap(store, earlier.run_id)
         done = sum(trial.done for trial in sweeps.one_each(sweeps.trials(store, earlier.run_id)))
         console.line(
-            f"goes on with sweep {earlier.run_id}, {done} trials of which are finished; "
+            f"goes on with sweep {earlier.run_id}; finished trials: {done}; "
             "sweep.resume=new begins another"
         )
     with signals.deferred():
@@ -177,7 +177,10 @@ def _arrange_pages(command: Command, store: Store, run_id: str) -> None:
         config.objective.metric,
         objectives_of(command),
     )
-    store.tag_experiment(run_id, view)
+    try:
+        store.tag_experiment(run_id, view)
+    except StoreError as error:  # the sweep is as good without
+        complain(f"warning: MLflow's pages show it their own way: {error}")
 
 
 def _param(config: DictConfig, key: str) -> str | None:
@@ -228,7 +231,9 @@ def _compiled_once() -> Iterator[None]:
         try:
             yield
         finally:
-            os.environ[XLA_FLAGS] = given
+            os.environ.pop(XLA_FLAGS)
+            if given:
+                os.environ[XLA_FLAGS] = given
 
 
 def _launch(launch: Callable[[], None], store: Store, run_id: str) -> None:

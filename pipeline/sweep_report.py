@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ def report(command: Command, store: Store, tracker: AnyTracker, console: Console
         console.line(f"best: {best['overrides']} ({best['run_id']})")
     if len(objectives) > 1:
         front = pareto([row for row in rows if row["status"] == "FINISHED"], objectives)
-        numbers = ", ".join(str(row["trial"] + 1) for row in front)
+        numbers = ", ".join(str(row["trial"]) for row in front)
         console.line(f"best in one objective or another (Pareto front): trials {numbers}")
 
 
@@ -75,7 +76,7 @@ def rows_of(
         extra = [k for k in sorted(trial.metrics) if k.startswith("test/") and k not in metrics]
         rows.append(
             {
-                "trial": trial.number,
+                "trial": trial.number + 1,
                 **{key: said.get(key, "") for key in command.space},
                 **{key: trial.metrics.get(key) for key in [*metrics, *extra]},
                 "status": trial.status,
@@ -106,7 +107,7 @@ def pareto(rows: Sequence[dict[str, Any]], objectives: dict[str, str]) -> list[d
     def goods(row: dict[str, Any]) -> list[float]:
         return [row[k] if mode == "max" else -row[k] for k, mode in objectives.items()]
 
-    whole = [row for row in rows if all(row[k] is not None for k in objectives)]
+    whole = [row for row in rows if all(_finite(row[k]) for k in objectives)]
     return [
         row
         for row in whole
@@ -116,6 +117,10 @@ def pareto(rows: Sequence[dict[str, Any]], objectives: dict[str, str]) -> list[d
             for other in whole
         )
     ]
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def files(

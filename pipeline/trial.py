@@ -66,7 +66,7 @@ class Trial:
         """By which MLflow's pages, and we, find it."""
         return {
             sweeps.PARENT_TAG: self.sweep,
-            sweeps.TRIAL_TAG: str(self.number),
+            sweeps.TRIAL_TAG: str(self.number + 1),
             sweeps.OVERRIDES_TAG: " ".join(self.overrides),
         }
 

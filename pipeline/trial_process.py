@@ -57,12 +57,8 @@ def call(task: Callable[..., Any], *arguments: Any) -> Any:
     except (EOFError, ConnectionError):  # the process that forks has died: another takes its place
         process = _start(there, task, arguments)
     there.close()
-    stopped = _wait(process)
+    (kind, value), stopped = _wait(process, here)
     code = process.exitcode or 0
-    try:
-        kind, value = here.recv() if here.poll() else ("nothing", None)
-    except EOFError:
-        kind, value = "nothing", None
     here.close()
     if kind == "result" and stopped is None:
         return value
@@ -84,17 +80,29 @@ def _start(there: Connection, task: Callable[..., Any], arguments: tuple[Any, ..
     return process
 
 
-def _wait(process: Any) -> int | None:
-    """Until the process has ended. Returns the signal that came meanwhile, and was passed on."""
+def _wait(process: Any, here: Connection) -> tuple[tuple[str, Any], int | None]:
+    """Until the process has ended. Returns its answer, and the signal that came meanwhile and was
+    passed on."""
+    answer: tuple[str, Any] | None = None
     stopped: int | None = None
-    while process.is_alive():
+    while answer is None or process.is_alive():
         try:
+            if answer is None:
+                answer = _received(here)  # while it lives: a pipe does not hold a long one
             process.join()
         except (signals.Stopped, KeyboardInterrupt) as error:
             stopped = getattr(error, "number", signal.SIGINT)
             if process.is_alive():  # it is in a group of its own, which a terminal leaves alone
                 os.kill(process.pid, stopped)
-    return stopped
+    return answer, stopped
+
+
+def _received(here: Connection) -> tuple[str, Any]:
+    """What comes through the pipe until its other end is closed."""
+    try:
+        return here.recv()
+    except EOFError:
+        return "nothing", None
 
 
 def _answer(

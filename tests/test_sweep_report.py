@@ -53,7 +53,7 @@ def test_best_is_first_pruned_after_whole_and_what_has_no_number_last(command: C
         _trial(3, math.nan),
         _trial(4, 0.95, pruned="at rung 1"),
     ]
-    assert _ranked(trials, command) == [2, 0, 4, 1, 3]
+    assert _ranked(trials, command) == [3, 1, 5, 2, 4]
 
 
 def test_rows_have_a_trials_own_settings_and_scores(command: Command) -> None:
@@ -76,7 +76,7 @@ def test_of_a_trials_runs_the_finished_one_counts_else_the_newest() -> None:
 
 def test_pareto_front_leaves_out_what_another_beats_in_everything() -> None:
     objectives = {"accuracy": "max", "loss": "min"}
-    points = [(0.9, 0.5), (0.8, 0.2), (0.7, 0.3), (0.9, 0.5), (0.95, None)]
+    points = [(0.9, 0.5), (0.8, 0.2), (0.7, 0.3), (0.9, 0.5), (0.95, None), (float("nan"), 0.1)]
     rows = [{"accuracy": a, "loss": b} for a, b in points]
     assert sweep_report.pareto(rows, objectives) == [rows[0], rows[1], rows[3]]
 

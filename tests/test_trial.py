@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_workers_share_the_gpus(
     assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
 
 
-def _double(number: int) -> int:
+def _double(number: Any) -> Any:
     return 2 * number
 
 
@@ -69,6 +70,7 @@ def own_process() -> None:
 @pytest.mark.usefixtures("own_process")
 def test_a_process_answers_with_a_result_or_what_was_wrong(capfd) -> None:
     assert trial_process.call(_double, 21) == 42
+    assert trial_process.call(_double, "x" * 200_000) == "x" * 400_000  # more than a pipe holds
     with pytest.raises(ConfigError, match="no such thing"):
         trial_process.call(_refuse, "no such thing")
     with pytest.raises(TrainingError, match="KeyError: 'lost'"):

@@ -22,7 +22,7 @@ COMMAND_TAG = "sweep/command"  # of a parent, JSON: the overrides
 FLAGS_TAG = "sweep/flags"  # of a parent, JSON: --config-dir and the like
 ORIGIN_TAG = "sweep/origin"  # of a parent: digest of command and flags
 BEST_TAG = "sweep/best"  # of a parent: id of the best trial
-TRIAL_TAG = "sweep/trial"  # of a trial: its number
+TRIAL_TAG = "sweep/trial"  # of a trial: its number, from 1
 OVERRIDES_TAG = "sweep/overrides"  # of a trial: what it sets
 PRUNED_TAG = "sweep/pruned"  # of a trial: why it was given up
 DEATHS_TAG = "sweep/deaths"  # of a trial: how often its process died
@@ -34,7 +34,7 @@ class TrialRun:
     """One run of a trial; a trial that failed and was tried again has several."""
 
     run_id: str
-    number: int
+    number: int  # from 0
     overrides: str
     digest: str  # of its config
     status: str
@@ -75,7 +75,7 @@ def trials(store: Store, parent_id: str, digest: str | None = None) -> list[Tria
         found.append(
             TrialRun(
                 run_id=run.info.run_id,
-                number=int(tags.get(TRIAL_TAG, -1)),
+                number=int(tags.get(TRIAL_TAG, 0)) - 1,
                 overrides=tags.get(OVERRIDES_TAG, ""),
                 digest=tags.get(CONFIG_TAG, run.info.run_id),
                 status=run.info.status,

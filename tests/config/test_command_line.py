@@ -142,8 +142,8 @@ def test_in_a_sweep_the_other_trials_go_on(command) -> None:
     assert out == "trial 1\ntrial 13\ntrial 14\ntrial 2\n"
     assert err.endswith(
         "error: 2 of 4 trials failed:\n"
-        "  #1 seed=13: the loss is not finite in steps 5 to 10\n"
-        "  #2 seed=14: KeyError: 'lost'\n"
+        "  trial 2: seed=13: the loss is not finite in steps 5 to 10\n"
+        "  trial 3: seed=14: KeyError: 'lost'\n"
     )
 
 

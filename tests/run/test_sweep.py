@@ -89,7 +89,7 @@ def test_one_failing_setting_lets_the_others_finish_and_is_told(grid) -> None:
     assert _sweep(out)[1] == "FAILED"
     told = err[err.index("error: 2 of 4 trials failed:\n") :].splitlines()
     assert told[1].startswith(
-        "  #2 optimizer.learning_rate=1e+30 model.layers.hidden.units=16: training is not finite"
+        "  trial 3: optimizer.learning_rate=1e+30 model.layers.hidden.units=16: training is not finite"
     )
     assert len(told) == 3
 
@@ -147,7 +147,7 @@ def test_the_same_command_goes_on_and_tries_only_what_failed(grid, command) -> N
     before = {trial.run_id for trial in _trials(folder, parent)}
     process = command("train", *words, cwd=folder)
     again, _ = process.communicate(timeout=300)
-    assert again.startswith(f"goes on with sweep {parent}, 2 trials of which are finished; ")
+    assert again.startswith(f"goes on with sweep {parent}; finished trials: 2; ")
     assert again.count("status=FINISHED before") == 2
     assert (process.returncode, _sweep(again)) == (1, (parent, "FAILED"))
     fresh = [trial for trial in _trials(folder, parent) if trial.run_id not in before]
