@@ -32,7 +32,7 @@ def outcomes(new_shell: Callable[[], Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("command", "shown"), SHOWN, ids=[command[-30:] for command, _ in SHOWN])
 def test_command_says_what_the_page_shows(
     command: str, shown: str | None, outcomes: dict[str, Any]

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow  # trains, predicts, serves
+pytestmark = pytest.mark.exhaustive  # trains, predicts, serves
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "export.md"

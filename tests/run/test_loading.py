@@ -29,6 +29,7 @@ print(sorted({"keras", "matplotlib"} & set(sys.modules)))
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_whole_run_does_without_keras(tmp_path: Path) -> None:
     """Loading it takes longer than to train: the export of the model did once."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -168,6 +168,7 @@ def test_check_tells_that_the_study_has_changed_since(
     ]
 
 
+@pytest.mark.exhaustive
 def test_where_runs_are_not_in_the_store_one_of_the_arm_is_run_again(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
