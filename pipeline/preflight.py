@@ -238,6 +238,9 @@ def _check_words(flat: dict[str, Any]) -> Iterator[str]:
         quoted = value.lower() == "false" and "off" in words
         hint = "In YAML write 'off' in quotes." if quoted else did_you_mean(value, words)
         yield f"{key}: {value!r} is none of {', '.join(words)}. {hint}"
+    for key, value in flat.items():
+        if key.startswith("sweep.objectives.") and value not in CHOICES["objective.mode"]:
+            yield f"{key}: {value!r} is neither max nor min"
     for key in PERIODS:
         value = flat.get(key)
         if value is not None and value is not UNKNOWN:
