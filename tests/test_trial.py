@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,12 +59,11 @@ def _die(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-@pytest.fixture(scope="module")
-def own_process() -> None:
-    """Without TensorFlow in it, which takes seconds to import."""
-    before, trial_process._PRELOADED = trial_process._PRELOADED, "pipeline.errors"
-    yield
-    trial_process._PRELOADED = before
+@pytest.fixture
+def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TensorFlow in it, which takes seconds to import; it finds the functions above."""
+    monkeypatch.setattr(trial_process, "_PRELOADED", "pipeline.errors")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))  # pytest does not put it there
 
 
 @pytest.mark.slow

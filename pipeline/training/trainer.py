@@ -172,7 +172,7 @@ class Trainer:
         if self.validation is None:
             return
         empty, one = self._seconds(evaluate=False), self._seconds(evaluate=True)
-        for _ in range(5 if one < 0.1 else 0):  # again where it is short: the first are slower
+        for _ in range(5 if one < 0.1 else 1):  # again: the first are slower
             empty = min(empty, self._seconds(evaluate=False))
             one = min(one, self._seconds(evaluate=True))
         self.evaluation_seconds = max(0.0, one - empty)
