@@ -13,14 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import hydra.utils
+import numpy as np
 import tensorflow as tf
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import layers
 from pipeline.data import source as sources
-from pipeline.data.feed import ResidentFeed
-from pipeline.data.preprocess import chain
+from pipeline.data.features import Target
+from pipeline.data.feed import Feed, ResidentFeed
+from pipeline.data.frame import NextToken
+from pipeline.data.prepared import Prepared
+from pipeline.data.preprocess import Preprocessing, Tokens
 from pipeline.durations import Duration
 from pipeline.errors import ConfigError
 from pipeline.strategy import make_strategy
@@ -29,7 +33,7 @@ from pipeline.training.compilation import choose
 from pipeline.training.evaluation import Validation
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.plan import Plan
-from pipeline.training.task import Task
+from pipeline.training.tasks import DataSpec, Task
 from pipeline.training.trainer import Trainer
 
 ROLE_OF = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
@@ -49,13 +53,14 @@ class Assembly:
     average: WeightAverage | None
     trainer: Trainer
     plan: Plan
-    preprocess: Any
-    feeds: dict[str, ResidentFeed]
+    prepared: Prepared
+    data: DataSpec
+    feeds: dict[str, Feed]
 
-    def feed(self, role: str) -> ResidentFeed:
+    def feed(self, role: str) -> Feed:
         """The evaluation feed of a split: train, validation or test."""
         if role not in self.feeds:
-            self.feeds[role] = _evaluation_feed(self.config, self.strategy, self.source, role)
+            self.feeds[role] = _evaluation_feed(self.config, self.strategy, self.prepared, role)
         return self.feeds[role]
 
     def evaluate(self, split: str) -> dict[str, float]:
@@ -72,11 +77,14 @@ class Assembly:
             layers.adapt(self.model, self._training_batches)
         return [layer.path for layer in adapting]
 
-    def _training_batches(self) -> Iterator[tf.Tensor]:
-        inputs = self.source.split("train").inputs
+    def _training_batches(self) -> Iterator[Any]:
+        examples = self.prepared.examples("train")
         size = self.config.trainer.evaluation_batch_size
-        for first in range(0, len(inputs), size):
-            yield self.preprocess(tf.constant(inputs[first : first + size]))
+        for first in range(0, len(examples), size):
+            part = tf.nest.map_structure(
+                lambda held, at=first: tf.constant(held[at : at + size]), examples.inputs
+            )
+            yield self.prepared.preprocessing.device(part)
 
     def checkpointed(self) -> dict[str, Any]:
         """What a checkpoint holds, by name."""
@@ -84,7 +92,8 @@ class Assembly:
 
 
 def assemble(config: DictConfig) -> Assembly:
-    """Build every part of ``config``. Fills in ``dataset.classes`` where the config leaves it open.
+    """Build every part of ``config``. Fills in what the config leaves to the data:
+    ``dataset.classes``, ``dataset.outputs`` and ``dataset.vocabulary``.
 
     Raises:
         UserError: a part cannot be made, or two do not fit each other; the text says which.
@@ -96,28 +105,35 @@ def assemble(config: DictConfig) -> Assembly:
     replicas = strategy.num_replicas_in_sync
     check_batch(trainer_config.batch_size, replicas, trainer_config.accumulate)
 
-    source = sources.load(config.dataset)
-    with open_dict(config):
-        config.dataset.classes = source.classes
-    preprocess = chain(_make(config.dataset, "preprocess", "dataset.preprocess"))
     task = _make(config, "task")
+    source = sources.load(config.dataset, task.needs)
+    steps = _make(config.dataset, "preprocess", "dataset.preprocess")
+    frame = _make(config.dataset, "frame", "dataset.frame") if config.dataset.frame else None
+    with strategy.scope():
+        prepared = Prepared(source, Preprocessing(steps), frame or default_frame(task.needs))
+    examples = prepared.examples("train")
+    data = data_spec(prepared)
+    _fill_in(config, source, data)
     optimizer = _make(config, "optimizer")
     schedule = _make(config, "schedule")
     model = _make(_without_init_from(config), "model")
     layers.set_precision(model, trainer_config.precision)
 
-    split = source.split("train")
-    feed = ResidentFeed(strategy, "train", split.inputs, split.labels, trainer_config.batch_size)
-    validation = _evaluation_feed(config, strategy, source, "validation")
+    feed = ResidentFeed(
+        strategy, "train", examples, trainer_config.batch_size, config.dataset.order
+    )
+    validation = _evaluation_feed(config, strategy, prepared, "validation")
     plan = make_plan(config, feed.steps_per_epoch)
+    inputs = prepared.model_inputs
     with strategy.scope():
-        inputs = tf.TensorSpec(feed.element_spec.shape, tf.float32)
         output = _build(model, inputs, config.seed)
-        task.check(model, output, source.name, source.classes)
+        task.check(model, output, data)
+        task.build(data)
         check_layers(model, trainer_config.batch_size, trainer_config.accumulate)
         optimizer.build(layers.outer_variables(model))
         trained = layers.trained_variables(model)
         average = WeightAverage(trainer_config.average, trained) if trainer_config.average else None
+    task.adapt(lambda: [] if examples.targets is None else [examples.targets])
 
     trainer = Trainer(
         strategy=strategy,
@@ -125,7 +141,7 @@ def assemble(config: DictConfig) -> Assembly:
         task=task,
         optimizer=optimizer,
         feed=feed,
-        preprocess=preprocess,
+        preprocess=prepared.preprocessing.device,
         factor=schedule.factor(feed.steps_per_epoch, plan.total),
         seed=config.seed,
         clip_norm=trainer_config.clip_norm,
@@ -152,9 +168,62 @@ def assemble(config: DictConfig) -> Assembly:
         average,
         trainer,
         plan,
-        preprocess,
+        prepared,
+        data,
         feeds={"validation": validation},
     )
+
+
+def default_frame(needs: str) -> Any:
+    """Where no frame is given: what predicts tokens predicts the next ones."""
+    return NextToken() if needs == "tokens" else None
+
+
+def data_spec(prepared: Prepared) -> DataSpec:
+    """What the task may know of the data."""
+    source, examples = prepared.source, prepared.examples("train")
+    target, targets = source.target, examples.targets
+    outputs = target.size
+    if target.kind == "numbers" and targets is not None:
+        outputs = targets.shape[-1]
+    steps = prepared.preprocessing.host.steps.values()
+    tokens = next((step for step in steps if isinstance(step, Tokens)), None)
+    if target.kind == "tokens" and tokens is not None:
+        outputs = tokens.ids
+    return DataSpec(
+        name=source.name,
+        outputs=outputs,
+        names=target.names,
+        inputs=prepared.model_inputs,
+        target=None if targets is None else tf.TensorSpec([None, *targets.shape[1:]]),
+        counts=_counts(target, targets),
+        token_bytes=tokens.bytes_of_token if tokens else None,
+        decode=tokens.decode if tokens else None,
+    )
+
+
+def _counts(target: Target, targets: np.ndarray | None) -> np.ndarray | None:
+    """Examples of each class."""
+    if targets is None or target.size is None:
+        return None
+    if target.kind == "class":
+        return np.bincount(targets, minlength=target.size)
+    return targets.sum(0, dtype=np.int64) if target.kind == "classes" else None
+
+
+def _fill_in(config: DictConfig, source: sources.Source, data: DataSpec) -> None:
+    """What the config leaves open and the data says; raises where they differ."""
+    tokens = None if data.token_bytes is None else len(data.token_bytes)
+    found = {"classes": source.classes or None, "outputs": data.outputs, "vocabulary": tokens}
+    with open_dict(config):
+        for key, value in found.items():
+            given = config.dataset[key]
+            if given is not None and value is not None and given != value:
+                raise ConfigError(
+                    f"dataset.{key}={given}, but {source.name} has {value}. Set "
+                    f"dataset.{key}={value}, or null to take what the data says."
+                )
+            config.dataset[key] = value if value is not None else given
 
 
 def make_plan(config: DictConfig, steps_per_epoch: int) -> Plan:
@@ -199,7 +268,7 @@ def _rungs(
     return tuple(found)
 
 
-def _validation(plan: Plan, task: Task, feed: ResidentFeed) -> Validation:
+def _validation(plan: Plan, task: Task, feed: Feed) -> Validation:
     """Where every state is to be saved, or the best is not the best in validation, each evaluation
     ends a call."""
     prefix, _, name = plan.metric.rpartition("/")
@@ -266,13 +335,13 @@ def _build(model: layers.Layer, inputs: tf.TensorSpec, seed: int) -> tf.TensorSp
 
 
 def _evaluation_feed(
-    config: DictConfig, strategy: tf.distribute.Strategy, source: sources.Source, role: str
-) -> ResidentFeed:
-    split = source.split(role)
+    config: DictConfig, strategy: tf.distribute.Strategy, prepared: Prepared, role: str
+) -> Feed:
+    examples = prepared.examples(role)
     replicas = strategy.num_replicas_in_sync
-    batch = min(config.trainer.evaluation_batch_size, len(split.labels))
+    batch = min(config.trainer.evaluation_batch_size, len(examples))
     batch = -(-batch // replicas) * replicas  # a batch divides; the split need not
-    return ResidentFeed(strategy, role, split.inputs, split.labels, batch)
+    return ResidentFeed(strategy, role, examples, batch)
 
 
 def flat(config: DictConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import II, MISSING
 
 
 @dataclass
@@ -39,11 +39,20 @@ class Dataset:
     data_dir: str | None = None  # null: TFDS_DATA_DIR, else ~/tensorflow_datasets
     module: str | None = None  # Python module to import that registers the builder
     options: dict[str, Any] = field(default_factory=dict)  # arguments of the builder
-    inputs: str = "image"  # feature the model sees
-    target: str = "label"  # feature it predicts
+    inputs: Any = "image"  # feature the model sees, or a list of them; a/b: nested
+    target: Any = "label"  # feature it predicts, or a list of numbers; null: none
+    weight: str | None = None  # feature with the weight of each example
     classes: int | None = None  # null: from TFDS's own metadata
+    outputs: int | None = II(".classes")  # a model's: classes, numbers, tokens; null: by the data
+    vocabulary: int | None = None  # tokens that a text is made of; null: as preprocessing finds
     splits: Splits = field(default_factory=Splits)
     preprocess: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
+    frame: Any = None  # _target_: target out of the inputs, such as the next token
+    augment: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
+    order: str = "shuffled"  # shuffled | contiguous: row i goes on where row i ended
+    feed: str = "auto"  # auto | resident | stream
+    memory: str = "1 GiB"  # that a split may take on each device, beyond which auto streams it
+    on_error: str = "stop"  # stop | skip: what cannot be read, which is counted and told
 
 
 @dataclass

@@ -18,7 +18,7 @@ from pipeline.recording import Recorder, architecture, requirements
 from pipeline.strategy import device_names
 from pipeline.tracking.location import options, shown
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.task import Classification
+from pipeline.training.tasks import Classification
 
 MOST_CLASSES = 5000  # beyond, the confusion matrix alone would take gigabytes
 MISTAKES = 24  # that are listed and drawn
@@ -101,9 +101,10 @@ def _draw(
     wrong = int(matrix.sum() - np.trace(matrix))
     title = f"{parts.source.name}, {split.name}: {wrong:,} of {len(split):,} misclassified"
     confusion_picture(matrix, names, title).save(folder / "confusion.png")
-    if is_drawable(split.inputs.shape[1:]):
+    inputs = split.inputs
+    if isinstance(inputs, np.ndarray) and is_drawable(inputs.shape[1:]):
         shown = f"{title}, the {len(found)} of highest loss" if len(found) < wrong else title
-        images = split.inputs[[mistake.index for mistake in found]]
+        images = inputs[[mistake.index for mistake in found]]
         mistakes_picture(images, found, names, shown).save(folder / "worst.png")
 
 
@@ -117,7 +118,6 @@ def _card(
 ) -> ModelCard:
     source, config = parts.source, flat(parts.config)
     columns, layers, size = architecture(parts.model)
-    shape = ", ".join("?" if size is None else str(size) for size in source.shape)
     steps, plan = parts.trainer.current_step, parts.plan
     return ModelCard(
         title=f"{parts.config.tracking.experiment}: {parts.config.model._target_}",
@@ -133,8 +133,8 @@ def _card(
             "made with": ", ".join(requirements()),
             "code, packages, machine": "the run's artifacts `surroundings/`",
         },
-        inputs=f"`inputs`: `[examples, {shape}]` {source.dtype}, as the dataset stores them; "
-        "scaling is part of the model.",
+        inputs=f"{source.told()} an example, as the dataset stores them; preprocessing is part of "
+        "the model.",
         outputs=f"`[examples, {source.classes}]` float32: the probability of each class.",
         data=Data(
             source.name,

@@ -338,10 +338,11 @@ def _check_targets(plain: dict[str, Any], trusted: list[str]) -> Iterator[str]:
         if key in plain:
             yield from targets.require_target(plain[key], key, example)
     dataset = plain.get("dataset")
-    steps = dataset.get("preprocess") if isinstance(dataset, dict) else None
-    for name, step in steps.items() if isinstance(steps, dict) else ():
-        at = f"dataset.preprocess.{name}"
-        yield from targets.require_target(step, at, f"~{at} to leave it out")
+    for part in ("preprocess", "augment"):
+        steps = dataset.get(part) if isinstance(dataset, dict) else None
+        for name, step in steps.items() if isinstance(steps, dict) else ():
+            at = f"dataset.{part}.{name}"
+            yield from targets.require_target(step, at, f"~{at} to leave it out")
     for key, node in plain.items():
         if key == "model" and isinstance(node, dict) and "init_from" in node:
             # The run's business, not an argument of the model's.

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from layers import Layer, summarize
 from pipeline.assembly import Assembly
 from pipeline.console import Console
+from pipeline.data.prepared import in_batches
 from pipeline.errors import StoreError
 from pipeline.resuming import CONFIG_FILE
 from pipeline.run_checkpoints import RunCheckpoints
@@ -83,18 +84,19 @@ class Recorder:
         parts = self.parts
         if not isinstance(self.tracker, Tracker):
             return None
-        inputs = parts.source.split("test").inputs
+        inputs, prepared = parts.source.split("test").inputs, parts.prepared
         with parts.trainer.evaluated_weights():
-            module = servable(
-                parts.model, parts.preprocess, parts.task, parts.trainer.feed.element_spec
+            module = servable(parts.model, prepared.preprocessing, parts.task, prepared.stored)
+            outputs = answers(
+                module, in_batches(inputs, parts.config.trainer.evaluation_batch_size)
             )
-            outputs = answers(module, inputs, parts.config.trainer.evaluation_batch_size)
+            example = next(in_batches(inputs, 8))
             try:
                 self.tracker.model(
                     module,
                     "model",
-                    inputs[:8],
-                    outputs[:8],
+                    tf.nest.map_structure(lambda part: part.numpy(), example),
+                    outputs[: len(tf.nest.flatten(example)[0])],
                     requirements(),
                     parts.trainer.current_step,
                     metrics,
@@ -134,14 +136,13 @@ def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence
     """Say what will be done, before it is."""
     plan, source = parts.plan, parts.source
     sizes = ", ".join(f"{role} {size:,}" for role, size in source.sizes.items())
-    shape = "x".join(str(size) for size in source.shape)
     step = parts.trainer.current_step
     console.facts(
         {
             "run": run_id + (f" (goes on at step {step})" if step else ""),
             "asked": " ".join(overrides) or "the defaults",
-            "dataset": f"{source.name} {source.version}: {sizes}; {shape} {source.dtype}, "
-            f"{source.classes} classes",
+            "dataset": f"{source.name} {source.version}: {sizes}; {source.told()}, "
+            f"{parts.task.wanted(parts.data)}",
             "devices": f"{parts.strategy.num_replicas_in_sync} replica(s) on "
             + ", ".join(device_names(parts.strategy)),
             "training": f"{plan.total:,} steps of {plan.batch_size} examples, "

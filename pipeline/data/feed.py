@@ -1,9 +1,8 @@
 """Resident feed: a split as tensors on every device, batches gathered inside the graph.
 
 The state of the input is the step number alone. Epoch ``e`` visits the split in the order that
-sorts n random words drawn with the key (seed, e), a pure function of both; a step takes the next
-``batch`` of them, each replica its slice of those. What is left of an epoch after the last whole
-batch is left out, another remainder each epoch.
+``order.py`` gives it, a pure function of (seed, e); a step takes the next ``batch`` of them, each
+replica its slice of those. What is left of an epoch after the last whole batch is left out.
 """
 
 from __future__ import annotations
@@ -13,46 +12,43 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.data.examples import Examples
+from pipeline.data.order import Order
 from pipeline.errors import DataError
 
 
-class ResidentFeed:
-    """One split, held whole by each replica in its stored (smallest) dtype.
+class Feed:
+    """Batches of one split, for training by the step number and for evaluation in stored order.
 
     Args:
-        strategy: whose replicas hold the data.
+        strategy: whose replicas take the batches.
         name: what messages call the split.
-        inputs: ``[n, ...]``.
-        labels: ``[n, ...]``.
+        size: examples.
         batch: global batch size, a multiple of the replicas.
+        element_spec: of a batch of inputs as they are stored.
+        weighted: whether the examples have weights.
+        order: in which training visits them.
     """
 
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
         name: str,
-        inputs: np.ndarray,
-        labels: np.ndarray,
+        size: int,
         batch: int,
+        element_spec: Any,
+        weighted: bool = False,
+        order: str = "shuffled",
     ) -> None:
         self.strategy = strategy
         self.name = name
-        self.size = len(labels)
+        self.size = size
         self.batch = batch
         self.replicas = strategy.num_replicas_in_sync
         self.per_replica = batch // self.replicas
-        self.inputs = self._on_each_replica(inputs)
-        self.labels = self._on_each_replica(labels)
-        self.element_spec = tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype)
-
-    def _on_each_replica(self, array: np.ndarray) -> Any:
-        devices = self.strategy.extended.worker_devices
-
-        def place(context: tf.distribute.InputContext) -> tf.Tensor:
-            with tf.device(devices[int(context.replica_id_in_sync_group)]):
-                return tf.identity(tf.constant(array))
-
-        return self.strategy.experimental_distribute_values_from_function(place)
+        self.element_spec = element_spec
+        self.weighted = weighted
+        self.order = Order(order, size, batch)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -69,14 +65,59 @@ class ResidentFeed:
         """Batches that cover every example, the last one possibly short."""
         return -(-self.size // self.batch)
 
-    def order(self, seed: tf.Tensor | int, epoch: tf.Tensor) -> tf.Tensor:
-        """The indices of one epoch, int32 [n], in graph."""
-        key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        # Sorting random bits, which is the same permutation by whatever it is compiled.
-        bits = tf.random.stateless_uniform(
-            [self.size], key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    # Of each feed, in graph ---------------------------------------------------------------------
+
+    def order_of(self, orders: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        """What ``training_indices`` needs in the epoch that is the ``epoch``-th of ``orders``."""
+        raise NotImplementedError
+
+    def training_indices(
+        self, order: tf.Tensor, step: tf.Tensor, position: tf.Tensor, replica: Any
+    ) -> tf.Tensor:
+        """Where this replica's part of a batch is in what the replica holds: int32 [per_replica].
+
+        Args:
+            position: of the batch in the epoch.
+        """
+        raise NotImplementedError
+
+    def on_each_replica(self, make: Any) -> Any:
+        """A structure of tensors on each replica's device: ``make(replica)`` gives its arrays."""
+        devices = self.strategy.extended.worker_devices
+        arrays = [make(replica) for replica in range(self.replicas)]
+
+        def place(parts: tuple[np.ndarray, ...]) -> Any:
+            def at(context: tf.distribute.InputContext) -> tf.Tensor:
+                replica = int(context.replica_id_in_sync_group)
+                with tf.device(devices[replica]):
+                    return tf.identity(tf.constant(parts[replica]))
+
+            return self.strategy.experimental_distribute_values_from_function(at)
+
+        return tf.nest.map_structure(lambda *parts: place(parts), *arrays)
+
+
+class ResidentFeed(Feed):
+    """One split, held whole by each replica in its stored (smallest) dtype."""
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        name: str,
+        examples: Examples,
+        batch: int,
+        order: str = "shuffled",
+    ) -> None:
+        super().__init__(
+            strategy,
+            name,
+            len(examples),
+            batch,
+            examples.element_spec,
+            weighted=examples.weights is not None,
+            order=order,
         )
-        return tf.math.top_k(bits, k=self.size).indices
+        self.data = self.on_each_replica(lambda replica: examples.arrays)
 
     def orders(self, seed: tf.Tensor, epoch: tf.Tensor, count: tf.Tensor, most: int) -> tf.Tensor:
         """Those of ``count`` epochs from ``epoch`` on, int32 [most, n]; the rest is zero."""
@@ -88,8 +129,12 @@ class ResidentFeed:
         )
         return rows.stack()
 
-    def training_indices(self, order: tf.Tensor, position: tf.Tensor, replica: Any) -> tf.Tensor:
-        """This replica's part of the batch at ``position`` in the epoch, int32 [per_replica]."""
+    def order_of(self, orders: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        return tf.gather(orders, epoch)
+
+    def training_indices(
+        self, order: tf.Tensor, step: tf.Tensor, position: tf.Tensor, replica: Any
+    ) -> tf.Tensor:
         start = position * self.batch + replica * self.per_replica
         # Not tf.slice: XLA takes its start for a constant and compiles anew at every step.
         return tf.gather(order, start + tf.range(self.per_replica))

@@ -1,20 +1,20 @@
 """What a prepared TFDS dataset holds, checked against what the config says of it.
 
-Names, versions and preparing are ``catalogue.py``'s, reading is ``splits.py``'s, batches and order
-are ``feed.py``'s.
+Names, versions and preparing are ``catalogue.py``'s, features are ``features.py``'s, reading is
+``splits.py``'s, what is made of the examples is ``prepared.py``'s.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.features import FeatureConnector
 
 from pipeline.config import Dataset
 from pipeline.data.catalogue import (
@@ -24,7 +24,8 @@ from pipeline.data.catalogue import (
     open_builder,
     prepare,
 )
-from pipeline.data.splits import Split, read, sizes_differ
+from pipeline.data.features import Target, inputs_of, target_of, weight_of
+from pipeline.data.splits import Split, read
 from pipeline.errors import DataError, did_you_mean
 
 ROLES = ("train", "validation", "test")
@@ -37,18 +38,16 @@ class Source:
 
     Attributes:
         folder: where this version lies on disk.
-        shape: of one example of ``inputs``; None where TFDS leaves a size open.
-        dtype: of the stored inputs, as NumPy names it.
+        inputs: the spec of one example's inputs, or of each by name; sizes that TFDS leaves open
+            are None.
         sizes: examples by role (train, validation, test).
     """
 
     name: str
     version: str
     folder: Path
-    classes: int
-    class_names: list[str]
-    shape: tuple[int | None, ...]
-    dtype: str
+    inputs: tf.TensorSpec | dict[str, tf.TensorSpec]
+    target: Target
     description: str
     citation: str
     homepage: str
@@ -56,22 +55,40 @@ class Source:
     sizes: dict[str, int]
     config: Dataset = field(repr=False)
     builder: tfds.core.DatasetBuilder = field(repr=False)
+    weight: str | None = None
     _read: dict[str, Split] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def classes(self) -> int:
+        """How many there are; 0 where the target is none."""
+        return (self.target.size or 0) if self.target.kind in ("class", "classes") else 0
+
+    @property
+    def class_names(self) -> list[str]:
+        """Of the classes, or of the numbers that are predicted where these have names."""
+        return list(self.target.names)
+
+    def told(self) -> str:
+        """The inputs in words: ``8x8x1 uint8``."""
+        specs = self.inputs if isinstance(self.inputs, dict) else {"": self.inputs}
+        words = [f"{name} {_told(spec)}".strip() for name, spec in specs.items()]
+        return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 
     def split(self, role: str) -> Split:
         """Read the split that the config gives ``role`` (train, validation or test).
 
         Raises:
-            DataError: damaged files, examples that differ in size, labels outside the classes, or
-                inputs that are NaN or infinite.
+            DataError: damaged files, labels outside the classes, or numbers that are NaN or
+                infinite.
         """
         if role not in self._read:
-            split = read(self.builder, str(getattr(self.config.splits, role)), self.config)
-            _check_labels(split, self.classes)
-            _check_finite(split, self.config.inputs)
-            for other in self._read.values():
-                if split.inputs.shape[1:] != other.inputs.shape[1:]:
-                    raise sizes_differ(self.builder, self.config, f"{split.name}, {other.name}")
+            expression = str(getattr(self.config.splits, role))
+            split = read(self.builder, expression, self.config, self.target, self.weight)
+            _check_targets(split, self.target)
+            if isinstance(split.inputs, np.ndarray):  # of a table, preprocessing knows what to do
+                _check_finite(split, split.inputs, str(self.config.inputs))
+            if split.weights is not None:
+                _check_weights(split, split.weights, str(self.weight))
             self._read[role] = split
         return self._read[role]
 
@@ -82,10 +99,13 @@ class Source:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def load(config: Dataset) -> Source:
+def load(config: Dataset, needs: str = "class") -> Source:
     """Open a prepared dataset and check it against ``config``; reads no example yet.
 
     A builder that needs no download is prepared here, at its first use.
+
+    Args:
+        needs: the kind of target, see ``Task.needs``.
 
     Raises:
         DataError: not prepared, or it does not hold what ``config`` says.
@@ -98,16 +118,12 @@ def load(config: Dataset) -> Source:
         builder = open_builder(config)
 
     info = builder.info
-    inputs = _inputs_spec(builder, config)
-    label = _class_label(builder, config)
     return Source(
         name=builder.name,
         version=str(builder.version),
         folder=Path(builder.data_dir),
-        classes=label.num_classes,
-        class_names=list(label.names),
-        shape=tuple(inputs.shape.as_list()),
-        dtype=inputs.dtype.name,
+        inputs=inputs_of(builder, config),
+        target=target_of(builder, config, needs),
         description=info.description or "",
         citation=info.citation or "",
         homepage=info.homepage or "",
@@ -115,70 +131,13 @@ def load(config: Dataset) -> Source:
         sizes={role: _size(builder, role, str(getattr(config.splits, role))) for role in ROLES},
         config=config,
         builder=builder,
+        weight=weight_of(builder, config),
     )
 
 
-def _features(builder: tfds.core.DatasetBuilder) -> dict[str, FeatureConnector]:
-    return dict(builder.info.features.items())
-
-
-def _feature(
-    builder: tfds.core.DatasetBuilder, key: str, name: str
-) -> tfds.features.FeatureConnector:
-    features = _features(builder)
-    if name not in features:
-        raise DataError(
-            f"dataset.{key}={name}: {builder.info.full_name} has no feature {name!r}. "
-            f"{did_you_mean(name, features)}"
-        )
-    return features[name]
-
-
-def _inputs_spec(builder: tfds.core.DatasetBuilder, config: Dataset) -> tf.TensorSpec:
-    """The spec of the inputs feature, which must be one numeric tensor."""
-    spec = _feature(builder, "inputs", config.inputs).get_tensor_spec()
-    if _is_numeric(spec):
-        return spec
-    numeric = [
-        name
-        for name, feature in _features(builder).items()
-        if _is_numeric(feature.get_tensor_spec()) and name != config.target
-    ]
-    raise DataError(
-        f"dataset.inputs={config.inputs}: this feature of {builder.info.full_name} is "
-        f"{type(_features(builder)[config.inputs]).__name__}, but a model takes an image or "
-        f"another numeric tensor. "
-        + (f"It has {', '.join(numeric)}." if numeric else "This dataset has none.")
-    )
-
-
-def _is_numeric(spec: object) -> bool:
-    return isinstance(spec, tf.TensorSpec) and (
-        spec.dtype.is_integer or spec.dtype.is_floating or spec.dtype.is_bool
-    )
-
-
-def _class_label(builder: tfds.core.DatasetBuilder, config: Dataset) -> tfds.features.ClassLabel:
-    """The target feature, which must be a class label with the number of classes configured."""
-    feature = _feature(builder, "target", config.target)
-    if not isinstance(feature, tfds.features.ClassLabel):
-        labels = [
-            name
-            for name, other in _features(builder).items()
-            if isinstance(other, tfds.features.ClassLabel)
-        ]
-        raise DataError(
-            f"dataset.target={config.target}: this feature of {builder.info.full_name} is "
-            f"{type(feature).__name__}, but a class label is needed. "
-            + (f"It has {', '.join(labels)}." if labels else "This dataset has none.")
-        )
-    if config.classes is not None and config.classes != feature.num_classes:
-        raise DataError(
-            f"dataset.classes={config.classes}, but {builder.info.full_name} has "
-            f"{feature.num_classes} classes in {config.target!r}. "
-            f"Set dataset.classes={feature.num_classes}."
-        )
-    return feature
+def _told(spec: tf.TensorSpec) -> str:
+    shape = "x".join("?" if size is None else str(size) for size in spec.shape.as_list())
+    return f"{shape} {spec.dtype.name}".strip()
 
 
 def _size(builder: tfds.core.DatasetBuilder, role: str, expression: str) -> int:
@@ -206,36 +165,68 @@ def _size(builder: tfds.core.DatasetBuilder, role: str, expression: str) -> int:
     return examples
 
 
-def _check_finite(split: Split, feature: str) -> None:
+def _check_finite(split: Split, values: np.ndarray, feature: str) -> None:
     """One such number in a batch makes every weight NaN at the next step."""
-    if not np.issubdtype(split.inputs.dtype, np.floating):
+    bad = _not_finite(values)
+    if not len(bad):
         return
-    axes = tuple(range(1, split.inputs.ndim))
-    bad = np.concatenate(  # in pieces: the mask of all would take a quarter of the split's memory
-        [
-            first + np.flatnonzero(~np.isfinite(split.inputs[first : first + ROWS]).all(axis=axes))
-            for first in range(0, len(split), ROWS)
-        ]
+    first = int(bad[0])
+    own = np.asarray(values[first])
+    place = np.argwhere(~np.isfinite(own))[0].tolist()
+    whole = split.name.partition("+")[0].partition("[")[0]
+    raise DataError(
+        f"Split {split.name!r}: {feature!r} of example {first} holds {own[tuple(place)]}"
+        f"{f' at {place}' if place else ''} ({len(bad):,} of {len(split):,} examples hold NaN "
+        "or infinity). Mend the examples, or leave them out by a split expression such as "
+        f"{whole}[{first + 1}:]."
     )
-    if len(bad):
-        first = int(bad[0])
-        values = split.inputs[first]
-        place = np.argwhere(~np.isfinite(values))[0].tolist()
-        whole = split.name.partition("+")[0].partition("[")[0]
+
+
+def _not_finite(values: np.ndarray) -> np.ndarray:
+    """The examples that hold a number which is not finite."""
+    if values.dtype == object:
+        floats = (np.issubdtype(np.asarray(v).dtype, np.floating) for v in values[:1])
+        if not any(floats):
+            return np.array([], int)
+        return np.flatnonzero([not np.isfinite(value).all() for value in values])
+    if not np.issubdtype(values.dtype, np.floating):
+        return np.array([], int)
+    axes = tuple(range(1, values.ndim))
+    # In pieces: the mask of all would take a quarter of the split's memory.
+    pieces: Iterator[np.ndarray] = (
+        first + np.flatnonzero(~np.isfinite(values[first : first + ROWS]).all(axis=axes))
+        for first in range(0, len(values), ROWS)
+    )
+    return np.concatenate([np.array([], int), *pieces])
+
+
+def _check_targets(split: Split, target: Target) -> None:
+    if split.targets is None:
+        return
+    if target.kind == "numbers":
+        _check_finite(split, split.targets, ", ".join(target.paths))
+        return
+    assert target.size is not None
+    outside = np.flatnonzero(
+        (split.targets == 255).any(1)
+        if target.kind == "classes"
+        else (split.targets < 0) | (split.targets >= target.size)
+    )
+    if len(outside):
+        first = int(outside[0])
+        is_one = "" if target.kind == "classes" else f" is {split.targets[first]},"
         raise DataError(
-            f"Split {split.name!r}: {feature!r} of example {first} holds {values[tuple(place)]}"
-            f"{f' at {place}' if place else ''} ({len(bad):,} of {len(split):,} examples hold NaN "
-            "or infinity). Mend the examples, or leave them out by a split expression such as "
-            f"{whole}[{first + 1}:]."
+            f"Split {split.name!r}: the label of example {first}{is_one} outside "
+            f"0..{target.size - 1} ({len(outside):,} of {len(split):,} examples are). "
+            "TFDS writes -1 where a dataset publishes no labels: use another split."
         )
 
 
-def _check_labels(split: Split, classes: int) -> None:
-    outside = np.flatnonzero((split.labels < 0) | (split.labels >= classes))
-    if len(outside):
-        first = int(outside[0])
+def _check_weights(split: Split, weights: np.ndarray, feature: str) -> None:
+    _check_finite(split, weights, feature)
+    if (weights < 0).any() or not (weights > 0).any():
+        first = int(np.flatnonzero(weights < 0)[0]) if (weights < 0).any() else 0
         raise DataError(
-            f"Split {split.name!r}: the label of example {first} is {split.labels[first]}, outside "
-            f"0..{classes - 1} ({len(outside):,} of {len(split):,} examples are). "
-            "TFDS writes -1 where a dataset publishes no labels: use another split."
+            f"Split {split.name!r}: the weight {feature!r} of example {first} is "
+            f"{weights[first]:g}; weights are at least 0, and one of them is above it."
         )

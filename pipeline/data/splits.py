@@ -7,9 +7,10 @@ import hashlib
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import absl.logging
 import numpy as np
@@ -17,6 +18,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline.config import Dataset
+from pipeline.data.examples import Arrays
+from pipeline.data.features import Target, feature, multi_hot, names_of, nested, value_at
 from pipeline.errors import DataError
 
 _READ_BATCH = 1024
@@ -29,24 +32,50 @@ class Split:
 
     Attributes:
         name: the TFDS split expression, such as ``train[:90%]``.
-        inputs: ``[n, ...]`` in the dtype that TFDS decodes to; images are uint8.
-        labels: ``[n]`` int32.
+        inputs: ``[n, ...]`` in the dtype that TFDS decodes to, images uint8, or several by name.
+            Of text, and of examples that differ in size, an array of objects, ``[n]``.
+        targets: ``[n]`` int32 of a class, ``[n, classes]`` uint8 of several, ``[n, ...]`` float32
+            of numbers; None where nothing but the inputs is predicted.
+        weights: ``[n]`` float32; None: all count the same.
     """
 
     name: str
-    inputs: np.ndarray
-    labels: np.ndarray
+    inputs: Arrays
+    targets: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(tf.nest.flatten(self.inputs)[0])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The targets, where there are some."""
+        assert self.targets is not None
+        return self.targets
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """All of them."""
+        found = tf.nest.flatten(self.inputs)
+        return [*found, *(part for part in (self.targets, self.weights) if part is not None)]
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        return sum(_bytes_of(array) for array in self.arrays)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the decoded content, in hex. The files differ from one writing to the next."""
         sha = hashlib.sha256()
-        for array in (self.inputs, self.labels):
+        for array in self.arrays:
             sha.update(f"{array.dtype.str}{array.shape}".encode())
-            sha.update(np.ascontiguousarray(array).data)
+            if array.dtype != object:
+                sha.update(np.ascontiguousarray(array).data)
+                continue
+            for value in array:
+                raw = value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()
+                sha.update(f"{len(raw)}{getattr(value, 'shape', '')}".encode() + raw)
         return sha.hexdigest()
 
 
@@ -54,25 +83,103 @@ class Split:
 _cache: OrderedDict[Hashable, Split] = OrderedDict()
 
 
-def read(builder: tfds.core.DatasetBuilder, expression: str, config: Dataset) -> Split:
-    """The split that a TFDS ``expression`` selects, its inputs and target as ``config`` names them.
+def read(
+    builder: tfds.core.DatasetBuilder,
+    expression: str,
+    config: Dataset,
+    target: Target,
+    weight: str | None = None,
+) -> Split:
+    """The split that a TFDS ``expression`` selects, with the features that ``config`` names.
 
     Raises:
-        DataError: damaged files, or examples that differ in size.
+        DataError: damaged files.
     """
     written = os.stat(builder.data_path / "dataset_info.json").st_mtime_ns
-    key = (builder.data_dir, written, expression, config.inputs, config.target)
+    inputs = (isinstance(config.inputs, str), *names_of(config.inputs))
+    key = (builder.data_dir, written, expression, inputs, target.kind, target.paths, weight)
     if key not in _cache:
-        _cache[key] = _decode(builder, expression, config)
-        held = sum(split.inputs.nbytes + split.labels.nbytes for split in _cache.values())
+        _cache[key] = _decode(builder, expression, config, target, weight)
+        held = sum(split.nbytes for split in _cache.values())
         while held > _CACHE_BYTES and len(_cache) > 1:
             _, oldest = _cache.popitem(last=False)
-            held -= oldest.inputs.nbytes + oldest.labels.nbytes
+            held -= oldest.nbytes
     _cache.move_to_end(key)
     return _cache[key]
 
 
-def _decode(builder: tfds.core.DatasetBuilder, expression: str, config: Dataset) -> Split:
+def _decode(
+    builder: tfds.core.DatasetBuilder,
+    expression: str,
+    config: Dataset,
+    target: Target,
+    weight: str | None,
+) -> Split:
+    names = names_of(config.inputs)
+    wanted = [*names, *target.paths, *([weight] if weight else [])]
+    uneven = any(_is_uneven(builder, path) for path in wanted)
+    parts: dict[str, list[Any]] = {path: [] for path in wanted}
+    try:
+        for batch in _batches(builder, expression, wanted, one_by_one=uneven):
+            for path, into in parts.items():
+                into.append(value_at(batch, path))
+    except tf.errors.OpError as error:
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message).strip()
+        raise DataError(
+            f"{builder.data_dir} is damaged: reading {expression!r} stopped with "
+            f"{type(error).__name__}: {reason}\n"
+            "Delete the folder and prepare the dataset again."
+        ) from error
+    columns = {
+        path: _joined(found, one_by_one=uneven) for path, found in parts.items() if path in names
+    }
+    inputs: Arrays = columns[names[0]] if isinstance(config.inputs, str) else columns
+    targets = targets_in(target, [parts[path] for path in target.paths], one_by_one=uneven)
+    weights = _joined(parts[weight], uneven).astype(np.float32) if weight else None
+    split = Split(expression, inputs, targets, weights)
+    for array in split.arrays:
+        array.flags.writeable = False
+    return split
+
+
+def targets_in(target: Target, found: Sequence[list[Any]], one_by_one: bool) -> np.ndarray | None:
+    """The targets of a split, out of what was read of each of their features."""
+    if not found:
+        return None
+    if target.kind == "classes":
+        assert target.size is not None
+        return multi_hot(found[0], target.size)
+    columns = [_joined(column, one_by_one) for column in found]
+    if target.kind == "class":
+        return columns[0].astype(np.int32)
+    if len(columns) == 1:
+        numbers = columns[0].astype(np.float32)
+        return numbers if numbers.ndim > 1 else numbers[:, None]
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def _joined(parts: list[Any], one_by_one: bool) -> np.ndarray:
+    """One array of all examples; of objects where they are text or differ in size."""
+    if not one_by_one:
+        return np.concatenate(parts) if parts else np.empty([0], np.uint8)
+    if parts and isinstance(parts[0], bytes):
+        return np.array(parts, object)
+    if len({np.shape(part) for part in parts}) <= 1:
+        return np.stack(parts) if parts else np.empty([0], np.uint8)
+    found = np.empty([len(parts)], object)
+    found[:] = parts
+    return found
+
+
+def _is_uneven(builder: tfds.core.DatasetBuilder, path: str) -> bool:
+    """Whether TFDS leaves a size open."""
+    spec = feature(builder, "inputs", path).get_tensor_spec()
+    return None in spec.shape.as_list()
+
+
+def _batches(
+    builder: tfds.core.DatasetBuilder, expression: str, wanted: Sequence[str], one_by_one: bool
+) -> Iterator[Mapping[str, Any]]:
     options = tf.data.Options()
     options.deterministic = True
     # The autotuner sleeps between looks, and deleting an iterator waits for it: up to seconds.
@@ -81,7 +188,7 @@ def _decode(builder: tfds.core.DatasetBuilder, expression: str, config: Dataset)
         dataset = builder.as_dataset(
             split=expression,
             shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding({config.inputs: True, config.target: True}),
+            decoders=tfds.decode.PartialDecoding(nested(wanted)),
             read_config=tfds.ReadConfig(
                 options=options,
                 try_autocache=False,
@@ -89,33 +196,9 @@ def _decode(builder: tfds.core.DatasetBuilder, expression: str, config: Dataset)
                 interleave_cycle_length=1,  # file after file: the order does not depend on shards
             ),
         )
-    examples = int(dataset.cardinality())
-    labels = np.empty([examples], np.int32)
-    inputs: np.ndarray | None = None
-    position = 0
-    try:
-        for batch in _batches(dataset):
-            values = batch[config.inputs]
-            if inputs is None:
-                inputs = np.empty([examples, *values.shape[1:]], values.dtype)
-            elif values.shape[1:] != inputs.shape[1:]:
-                raise sizes_differ(builder, config, expression)
-            inputs[position : position + len(values)] = values
-            labels[position : position + len(values)] = batch[config.target]
-            position += len(values)
-    except tf.errors.OpError as error:
-        uneven = None in builder.info.features[config.inputs].shape and "batch" in error.message
-        if uneven:  # the batch op refuses them in several wordings
-            raise sizes_differ(builder, config, expression) from error
-        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message).strip()
-        raise DataError(
-            f"{builder.data_dir} is damaged: reading {expression!r} stopped with "
-            f"{type(error).__name__}: {reason}\n"
-            "Delete the folder and prepare the dataset again."
-        ) from error
-    inputs = np.empty([0], np.uint8) if inputs is None else inputs
-    inputs.flags.writeable = labels.flags.writeable = False
-    return Split(expression, inputs, labels)
+    if not one_by_one:
+        dataset = dataset.batch(_READ_BATCH)
+    return dataset.prefetch(2).as_numpy_iterator()
 
 
 @contextlib.contextmanager
@@ -129,14 +212,7 @@ def _tfds_silent() -> Iterator[None]:
         absl.logging.set_verbosity(verbosity)
 
 
-def _batches(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
-    return dataset.batch(_READ_BATCH).prefetch(2).as_numpy_iterator()
-
-
-def sizes_differ(builder: tfds.core.DatasetBuilder, config: Dataset, where: str) -> DataError:
-    """The error for examples that do not make one array."""
-    return DataError(
-        f"{config.inputs!r} of {builder.info.full_name} differs in size from example to example "
-        f"(split {where}; TFDS declares {builder.info.features[config.inputs].shape}). "
-        "A batch needs one size: use a dataset, or a config of it, whose examples share one."
-    )
+def _bytes_of(array: np.ndarray) -> int:
+    if array.dtype != object:
+        return array.nbytes
+    return sum(len(v) if isinstance(v, bytes) else v.nbytes for v in array)

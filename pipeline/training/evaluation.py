@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
 
 from layers import Layer
 from pipeline.data.feed import ResidentFeed
-from pipeline.training.task import Task
+from pipeline.training.metrics import sums_of, values_of, width_of
+from pipeline.training.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Validation:
 
 
 class Evaluation:
-    """The mean of each metric of ``task`` over a split.
+    """The metrics of ``task`` over a split.
 
     Args:
         weights: inside, the model has the weights that are evaluated.
@@ -44,7 +46,7 @@ class Evaluation:
         model: Layer,
         task: Task,
         feed: ResidentFeed,
-        preprocess: Callable[[tf.Tensor], tf.Tensor],
+        preprocess: Callable[[Any], Any],
         weights: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.strategy = strategy
@@ -54,19 +56,15 @@ class Evaluation:
         self.preprocess = preprocess
         self.weights = weights
 
-    def means(self, when: tf.Tensor | bool = True) -> tf.Tensor:
+    def results(self, when: tf.Tensor | bool = True) -> tf.Tensor:
         """float64 [metrics], in cross-replica context; NaN, and no work, unless ``when``."""
         steps = tf.where(when, self.feed.evaluation_steps, 0)
-        width = len(self.task.metrics) + 1
+        width = 1 + width_of(self.task.metrics)
 
         def body(position: tf.Tensor, sums: tf.Tensor) -> Any:
             with tf.name_scope(""):  # else every variable's name grows in the loop
-                row = self.strategy.run(
-                    self._batch, args=(position, self.feed.inputs, self.feed.labels)
-                )
-            row = self.strategy.experimental_local_results(row)[0]
-            # float64, since a float32 sum over many batches would round.
-            return position + 1, sums + tf.cast(row, tf.float64)
+                row = self.strategy.run(self._batch, args=(position, self.feed.data))
+            return position + 1, sums + self.strategy.experimental_local_results(row)[0]
 
         with self.weights():
             _, sums = tf.while_loop(
@@ -75,18 +73,28 @@ class Evaluation:
                 (tf.constant(0), tf.zeros([width], tf.float64)),
                 parallel_iterations=1,
             )
-        return sums[:-1] / sums[-1]
+        return values_in_graph(self.task, sums)
 
-    def _batch(self, position: tf.Tensor, inputs: Any, labels: Any) -> tf.Tensor:
-        """The sum of each metric over the batch, and the number of its examples."""
+    def _batch(self, position: tf.Tensor, data: Any) -> tf.Tensor:
+        """The sum of the weights of the batch's examples, and those of each metric."""
         with tf.name_scope("evaluation"):
-            return self._sums(position, inputs, labels)
+            context = tf.distribute.get_replica_context()
+            indices, mask = self.feed.evaluation_indices(position, context.replica_id_in_sync_group)
+            batch = tf.nest.map_structure(lambda held: tf.gather(held, indices), data)
+            sums = self._sums(batch, mask)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
 
-    def _sums(self, position: tf.Tensor, inputs: Any, labels: Any) -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        indices, mask = self.feed.evaluation_indices(position, context.replica_id_in_sync_group)
-        y = tf.gather(labels, indices)
-        logits = self.model(self.preprocess(tf.gather(inputs, indices)), training=False)
-        values = self.task.measure(logits, y, self.task.loss(logits, y))
-        sums = tf.stack([*(tf.reduce_sum(v * mask) for v in values), tf.reduce_sum(mask)])
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    def _sums(self, batch: dict[str, Any], mask: tf.Tensor) -> tf.Tensor:
+        x = self.preprocess(batch["inputs"])
+        y, weights = batch.get("targets", x), mask * batch.get("weights", 1.0)
+        outputs = self.model(x, training=False)
+        measured = self.task.measure(outputs, y, self.task.loss(outputs, y))
+        # float64, since a float32 sum over many examples would round.
+        sums = sums_of(self.task.metrics, measured, weights, tf.float64)
+        return tf.concat([tf.reduce_sum(tf.cast(weights, tf.float64))[None], sums], 0)
+
+
+def values_in_graph(task: Task, sums: tf.Tensor) -> tf.Tensor:
+    """Each metric of ``task``, float64, out of the sum of the weights and the sums after it."""
+    values = values_of(task.metrics, sums[1:], sums[0], tnp)
+    return tf.stack([tf.cast(value, tf.float64) for value in values])

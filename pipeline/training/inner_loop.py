@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from pipeline.data.feed import ResidentFeed
+from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.training.evaluation import Evaluation, Validation
 from pipeline.training.kept import KeptState
 from pipeline.training.step import TrainingStep
@@ -56,7 +56,7 @@ class InnerLoop:
     strategy: tf.distribute.Strategy
     counter: tf.Variable
     step: TrainingStep
-    feed: ResidentFeed
+    feed: Feed
     most: int
     validation: Validation | None = None
     evaluation: Evaluation | None = None
@@ -66,7 +66,9 @@ class InnerLoop:
         self.per_epoch = self.feed.steps_per_epoch
 
     def orders(self, steps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """In which order each of the next ``steps`` visits its epoch: int32 [epochs, size]."""
+        """In which order each of the next ``steps`` visits its epoch: int32 [epochs, size], of a
+        resident feed."""
+        assert isinstance(self.feed, ResidentFeed)
         first, per_epoch = self.counter.read_value(), self.per_epoch
         epoch, last = first // per_epoch, (first + steps - 1) // per_epoch
         most = -(-self.most // per_epoch) + 1
@@ -76,6 +78,7 @@ class InnerLoop:
         self,
         steps: tf.Tensor,
         orders: tf.Tensor,
+        data: Any,
         best: tf.Tensor,
         at_end: tf.Tensor,
         seed: tf.Tensor,
@@ -84,23 +87,25 @@ class InnerLoop:
         """Take ``steps`` steps from where the counter stands.
 
         Args:
-            orders: of the epochs that they are in.
+            orders: of the epochs that they are in, as the feed's ``order_of`` takes them.
+            data: what each replica holds of the feed's examples.
             best: float64, the objective so far; NaN where there is none.
             at_end: evaluate after the last one, due or not.
             seed, learning_rate: not constants, so that runs which differ in these alone have the
                 same graph, which is compiled once.
         """
-        first, per_epoch, numbers = self.counter.read_value(), self.per_epoch, (seed, learning_rate)
+        first, per_epoch = self.counter.read_value(), self.per_epoch
+        given = (data, seed, learning_rate)
         every = self.validation.every if self.validation else 0
 
         # In stretches, each of which ends with the epoch, at an evaluation, or with the call.
         def stretch(_: Any, done: Any, finite: Any, rows: Any, evaluated: _Evaluated) -> Any:
             begin, counted = done, self.counter.read_value()
-            order = tf.gather(orders, counted // per_epoch - first // per_epoch)
+            order = self.feed.order_of(orders, counted // per_epoch - first // per_epoch)
             end = tf.minimum(steps, done + per_epoch - counted % per_epoch)
             if every:
                 end = tf.minimum(end, done + every - counted % every)
-            done, finite, rows = self._steps(order, numbers, done, finite, rows, end)
+            done, finite, rows = self._steps(order, given, done, finite, rows, end)
             if every:
                 on_time = (done > begin) & tf.equal(self.counter.read_value() % every, 0)
                 due = finite & (on_time | (at_end & tf.equal(done, steps)))
@@ -117,12 +122,12 @@ class InnerLoop:
             *(evaluated.count, evaluated.rows.stack(), evaluated.kept),
         )
 
-    def _steps(self, order: Any, numbers: Any, done: Any, finite: Any, rows: Any, end: Any) -> Any:
+    def _steps(self, order: Any, given: Any, done: Any, finite: Any, rows: Any, end: Any) -> Any:
         """Steps until ``end`` are done or one is not finite."""
 
         def body(done: Any, finite: Any, rows: Any) -> Any:
             with tf.name_scope(""):  # else every variable's name grows in the loop
-                row = self._step(order, *numbers)
+                row = self._step(order, *given)
             rows = rows.write(tf.cast(done, tf.int32), row)
             return done + 1, tf.reduce_all(tf.math.is_finite(row)), rows
 
@@ -133,12 +138,11 @@ class InnerLoop:
             parallel_iterations=1,
         )
 
-    def _step(self, order: tf.Tensor, seed: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
-        feed, counted = self.feed, self.counter.read_value()
+    def _step(self, order: Any, data: Any, seed: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
+        counted = self.counter.read_value()
         position = tf.cast(counted % self.per_epoch, tf.int32)
         row = self.strategy.run(
-            self.step,
-            args=(counted, order, position, feed.inputs, feed.labels, seed, learning_rate),
+            self.step, args=(counted, order, position, data, seed, learning_rate)
         )
         self.counter.assign_add(1)
         return self.strategy.experimental_local_results(row)[0]
@@ -154,15 +158,15 @@ class InnerLoop:
         assert self.validation is not None
         assert self.evaluation is not None
         counted = self.counter.read_value()
-        means = self.evaluation.means(due)
-        row = tf.concat([[tf.cast(counted, tf.float64)], means], 0)
+        results = self.evaluation.results(due)
+        row = tf.concat([[tf.cast(counted, tf.float64)], results], 0)
         # Where it is not due, its place is taken by the next one that is.
         after = before._replace(
             count=before.count + tf.cast(due, tf.int32), rows=before.rows.write(before.count, row)
         )
         if self.kept is None:
             return after
-        objective = means[self.evaluation.task.metrics.index(self.validation.objective)]
+        objective = results[list(self.evaluation.task.metrics).index(self.validation.objective)]
         gain = objective - before.best if self.validation.maximise else before.best - objective
         better = tf.math.is_nan(before.best) | (gain > self.validation.min_delta)
         better &= due & tf.math.is_finite(objective)

@@ -9,12 +9,13 @@ evaluated.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from pipeline.errors import TrainingError
+from pipeline.training.columns import Columns
 from pipeline.training.plan import Pace, Plan
 from pipeline.training.progress import Metrics, Progress
 from pipeline.training.spent import Spent
@@ -125,7 +126,7 @@ def run(
 def _log(
     rows: np.ndarray,
     first: int,
-    columns: Sequence[str],
+    columns: Columns,
     plan: Plan,
     progress: Progress,
     recorder: Recorder,

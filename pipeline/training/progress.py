@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from pipeline.training.columns import Columns
 from pipeline.training.plan import Plan
 
 Metrics = dict[str, float]
@@ -44,7 +45,7 @@ class Progress:
         return evaluated and plan.patience is not None and step - self.best_step >= plan.patience
 
     def windows(
-        self, rows: np.ndarray, first: int, columns: Sequence[str], plan: Plan
+        self, rows: np.ndarray, first: int, columns: Columns, plan: Plan
     ) -> Iterator[tuple[int, Metrics]]:
         """Points to log out of the rows of steps ``first + 1`` onwards, each with its step.
 
@@ -61,23 +62,10 @@ class Progress:
             self.window_steps += end - done
             done, step = end, first + end
             if step == due or step == plan.total:
-                point = self._window_means(rows[done - 1], columns, plan)
+                point = columns.point(self.window, self.window_steps, rows[done - 1])
                 if step == due:  # at the end it stays open: a run that is extended goes on in it
                     self.window, self.window_steps = [], 0
                 yield step, point
-
-    def _window_means(self, row: np.ndarray, columns: Sequence[str], plan: Plan) -> Metrics:
-        """The means over the window so far, and the last learning rate."""
-        examples = self.window_steps * plan.batch_size
-        point: Metrics = {}
-        for name, total, last in zip(columns, self.window, row, strict=True):
-            if name == "learning_rate":
-                point["train/learning_rate"] = float(last)
-            elif name == "gradient_norm":
-                point["train/gradient_norm"] = total / self.window_steps
-            else:
-                point[f"train/{name}"] = total / examples
-        return point
 
     def state(self) -> dict[str, Any]:
         """As JSON holds it; floats are written so that they read back as the same bits."""

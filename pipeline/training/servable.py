@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from layers import Layer
-from pipeline.training.task import Task
+from pipeline.training.tasks import Task
 
 
 def servable(
     model: Layer,
-    preprocess: Callable[[tf.Tensor], tf.Tensor],
+    preprocess: Callable[[Any], Any],
     task: Task,
-    element: tf.TensorSpec,
+    element: Any,
 ) -> tf.Module:
-    """A module to export: ``[batch, …]`` in the dataset's stored dtype to ``task.predict``.
+    """A module to export: ``[batch, …]`` as the dataset stores it, or several such by name, to what
+    ``task.predict`` makes of the model's output.
 
     Preprocessing is part of it, so whoever serves it sends what the dataset holds.
     """
@@ -26,19 +28,27 @@ def servable(
         def __init__(self) -> None:
             super().__init__(name="servable")
             self.model = model
+            self.preprocess = preprocess  # what it has learnt is saved with it
+            self.task = task
 
         # MLflow finds the signature here, and wants the first argument to be called self.
         @tf.function(
-            input_signature=[tf.TensorSpec(element.shape, element.dtype, "inputs")],
+            input_signature=[_named(element)],
             autograph=False,
         )
-        def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-            return task.predict(self.model(preprocess(inputs), training=False))
+        def __call__(self, inputs: Any) -> Any:
+            return task.predict(self.model(self.preprocess(inputs), training=False))
 
     return Servable()
 
 
-def answers(module: tf.Module, inputs: np.ndarray, batch: int) -> np.ndarray:
-    """What ``module`` says to all of ``inputs``, ``batch`` at once: ``[n, classes]``."""
-    starts = range(0, len(inputs), batch)
-    return np.concatenate([module(inputs[at : at + batch]).numpy() for at in starts])  # type: ignore[operator]
+def answers(module: tf.Module, batches: Iterable[Any]) -> np.ndarray:
+    """What ``module`` says to all of the inputs that come in ``batches``: ``[n, …]``."""
+    return np.concatenate([module(batch).numpy() for batch in batches])  # type: ignore[operator]
+
+
+def _named(element: Any) -> Any:
+    """The names by which a served model's inputs are known: the features', or ``inputs``."""
+    if isinstance(element, dict):
+        return {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in element.items()}
+    return tf.TensorSpec(element.shape, element.dtype, "inputs")

@@ -21,18 +21,20 @@ from layers import (
     published_metrics,
     training_step,
 )
-from pipeline.data.feed import ResidentFeed
+from pipeline.data.feed import Feed
 from pipeline.training.average import WeightAverage
+from pipeline.training.columns import Columns
+from pipeline.training.metrics import sums_of
 from pipeline.training.norms import global_norm
 from pipeline.training.optimizers import Optimizer
-from pipeline.training.task import Task
+from pipeline.training.tasks import Task
 
 
 class TrainingStep:
     """The per-replica training step of a model under a task and an optimizer.
 
     Args:
-        preprocess: stored features to model inputs, in graph.
+        preprocess: stored inputs to those of the model, in graph.
         factor: the schedule, ``f(step)``.
         clip_norm: largest global norm of the summed gradients; ``None``: any.
         accumulate: microbatches whose gradients are summed before the one reduction.
@@ -45,8 +47,8 @@ class TrainingStep:
         model: Layer,
         task: Task,
         optimizer: Optimizer,
-        feed: ResidentFeed,
-        preprocess: Callable[[tf.Tensor], tf.Tensor],
+        feed: Feed,
+        preprocess: Callable[[Any], Any],
         factor: Callable[[tf.Tensor], tf.Tensor],
         clip_norm: float | None,
         accumulate: int,
@@ -69,34 +71,30 @@ class TrainingStep:
         self.penalty = penalty_of(model, self.trainable)
         self._compiled_backward: dict[tuple[int, int], Any] = {}
         penalised = ("regularization",) if self.penalty else ()
-        self.columns = (
-            *task.metrics,
-            *self.published,
-            *penalised,
-            "gradient_norm",
-            "learning_rate",
+        self.metrics = task.training_metrics
+        self.columns = Columns(
+            self.metrics, (*self.published, *penalised), feed.batch, feed.weighted
         )
 
     def __call__(
         self,
         step: tf.Tensor,
-        order: tf.Tensor,
+        order: Any,
         position: tf.Tensor,
-        inputs: Any,
-        labels: Any,
+        data: Any,
         seed: tf.Tensor,
         learning_rate: tf.Tensor,
     ) -> tf.Tensor:
-        """One step. ``inputs`` and ``labels``: the whole split, as this replica holds it.
+        """One step. ``data``: what this replica holds of the feed's examples.
 
-        Returns a float32 row: the sum of each metric over the global batch, then the gradient's
-        norm before clipping, then the learning rate.
+        Returns a float32 row, see ``columns``: sums over the global batch, then the gradient's norm
+        before clipping, then the learning rate.
         """
         context = tf.distribute.get_replica_context()
         replica = context.replica_id_in_sync_group
         self._begin_epoch(position)
-        indices = self.feed.training_indices(order, position, replica)
-        gradients, sums = self._microbatches(step, replica, indices, inputs, labels, seed)
+        indices = self.feed.training_indices(order, step, position, replica)
+        gradients, sums = self._microbatches(step, replica, indices, data, seed)
         # The scopes name the parts of a step for a profile (profile.py).
         with tf.name_scope("reduce"):
             gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
@@ -137,8 +135,7 @@ class TrainingStep:
         step: tf.Tensor,
         replica: Any,
         indices: tf.Tensor,
-        inputs: Any,
-        labels: Any,
+        data: Any,
         seed: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Gradients of ``sum(loss) / global batch`` and the metrics' sums, over this replica."""
@@ -148,8 +145,8 @@ class TrainingStep:
         for number, part in enumerate(tf.split(indices, self.accumulate)):
             # One microbatch after the other, so that only one is in memory.
             with tf.control_dependencies([sums]), tf.name_scope("input"):
-                x, y = tf.gather(inputs, part), tf.gather(labels, part)
-            more, part_sums = self._backward(number)(x, y, step, replica, seed)
+                batch = tf.nest.map_structure(lambda held, part=part: tf.gather(held, part), data)
+            more, part_sums = self._backward(number)(batch, step, replica, seed)
             gradients = [a + b for a, b in zip(gradients, more, strict=True)] if gradients else more
             sums += part_sums
         return gradients, sums
@@ -169,13 +166,15 @@ class TrainingStep:
     def _gradients(
         self,
         microbatch: int,
-        x: tf.Tensor,
-        y: tf.Tensor,
+        batch: dict[str, Any],
         step: tf.Tensor,
         replica: Any,
         seed: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         variables = list(self.trainable.values())
+        with tf.name_scope("input"):
+            x = self.preprocess(batch["inputs"])
+        y, weights = batch.get("targets", x), batch.get("weights")
         with (
             training_step(
                 seed=seed,
@@ -190,12 +189,11 @@ class TrainingStep:
             tf.GradientTape(watch_accessed_variables=False) as tape,
         ):
             tape.watch(variables)
-            with tf.name_scope("input"):
-                x = self.preprocess(x)
             with tf.name_scope("forward"):
-                logits = self.model(x, training=True)
-                loss = self.task.loss(logits, y)
-                objective = tf.reduce_sum(loss) / self.feed.batch
+                outputs = self.model(x, training=True)
+                loss = self.task.loss(outputs, y)
+                weighted = loss if weights is None else loss * weights
+                objective = tf.reduce_sum(weighted) / self.feed.batch
                 if self.penalty is not None:
                     # Summed over replicas and microbatches, it counts once.
                     share = self.penalty() / (self.feed.replicas * self.accumulate)
@@ -206,8 +204,10 @@ class TrainingStep:
             for g, v in zip(gradients, variables, strict=True)
         ]
         with tf.name_scope("forward"):
-            sums = [tf.reduce_sum(m) for m in self.task.measure(logits, y, loss)]
-        sums += [context.published.get(name, tf.zeros([])) for name in self.published]
+            measured = self.task.measure(outputs, y, loss)
+            sums = sums_of(self.metrics, measured, weights, tf.float32)
+        others = [context.published.get(name, tf.zeros([])) for name in self.published]
         if self.penalty is not None:
-            sums.append(share * self.feed.batch)  # as a sum over examples, like the others
-        return dense, tf.stack(sums)
+            others.append(share * self.feed.batch)  # as a sum over examples, like the others
+        weight = [tf.reduce_sum(weights)[None]] if weights is not None else []
+        return dense, tf.concat([*weight, sums, *(other[None] for other in others)], 0)

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from layers import Layer
-from pipeline.data.feed import ResidentFeed
+from pipeline.data.feed import Feed
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.training.average import WeightAverage
 from pipeline.training.compilation import Compilation
@@ -28,7 +28,7 @@ from pipeline.training.inner_loop import Call, InnerLoop
 from pipeline.training.kept import KeptState, can_be_kept
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.step import TrainingStep
-from pipeline.training.task import Task
+from pipeline.training.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Trainer:
         model: Layer,
         task: Task,
         optimizer: Optimizer,
-        feed: ResidentFeed,
-        preprocess: Callable[[tf.Tensor], tf.Tensor],
+        feed: Feed,
+        preprocess: Callable[[Any], Any],
         factor: Callable[[tf.Tensor], tf.Tensor],
         seed: int,
         clip_norm: float | None,
@@ -192,7 +192,7 @@ class Trainer:
             raise
         rows = call.rows[: call.steps]
         evaluations = [
-            (int(step), self._named(means)) for step, *means in call.evaluations[: call.count]
+            (int(step), self._named(values)) for step, *values in call.evaluations[: call.count]
         ]
         kept = int(call.kept) if call.kept >= 0 else None
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -206,16 +206,16 @@ class Trainer:
             )
         return Trained(rows, evaluations, kept)
 
-    def evaluate(self, feed: ResidentFeed) -> dict[str, float]:
-        """The mean of each metric over every example of the split, with the average if kept."""
+    def evaluate(self, feed: Feed) -> dict[str, float]:
+        """Each metric over every example of the split, with the average if kept."""
         if self.validation is not None and feed is self.validation.feed:
             # In the graph that does so in training, so that it comes out the same to the bit.
-            _, *means = self._call(0, evaluate_last=True).evaluations[0]
-            return self._named(means)
+            _, *values = self._call(0, evaluate_last=True).evaluations[0]
+            return self._named(values)
         if feed.name not in self._evaluations:
             # Not by XLA: it takes longer to compile than the one pass that is made over a split.
             self._evaluations[feed.name] = tf.function(
-                self._evaluation(feed).means, autograph=False
+                self._evaluation(feed).results, autograph=False
             )
         return self._named(self._evaluations[feed.name]().numpy())
 
@@ -233,7 +233,8 @@ class Trainer:
         count, seed = tf.constant(steps, tf.int64), tf.constant(self.seed, tf.int64)
         so_far = tf.constant(math.nan if best is None else best, tf.float64)
         rate = tf.constant(self.learning_rate, tf.float32)
-        return [count, self._orders(count, seed), so_far, tf.constant(evaluate_last), seed, rate]
+        at_end, orders = tf.constant(evaluate_last), self._orders(count, seed)
+        return [count, orders, self.feed.data, so_far, at_end, seed, rate]
 
     def program(self) -> str:
         """What XLA has made of the loop, in its own language (HLO)."""
@@ -255,8 +256,8 @@ class Trainer:
             "trainer.compile=auto, which does without XLA there."
         )
 
-    def _named(self, means: Any) -> dict[str, float]:
-        return dict(zip(self.task.metrics, map(float, means), strict=True))
+    def _named(self, values: Any) -> dict[str, float]:
+        return dict(zip(self.task.metrics, map(float, values), strict=True))
 
     def _failure(self, row: np.ndarray, step: int, first: int, steps: int) -> str:
         named = zip(self.columns, row, strict=True)
@@ -267,7 +268,7 @@ class Trainer:
             "optimizer.learning_rate, set trainer.clip_norm=1.0, or look at the data."
         )
 
-    def _evaluation(self, feed: ResidentFeed) -> Evaluation:
+    def _evaluation(self, feed: Feed) -> Evaluation:
         return Evaluation(
             self.strategy, self.model, self.task, feed, self.preprocess, self.evaluated_weights
         )

@@ -245,7 +245,7 @@ def test_words_of_a_class_are_read_from_it_or_its_bases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_tasks.py").write_text(
-        "from pipeline.training.task import Classification\n"
+        "from pipeline.training.tasks import Classification\n"
         "class Ranking(Classification):\n    metrics = ['loss', 'ndcg']\n"
         "class Renamed(Classification):\n    pass\n"
     )

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from pipeline.config import Dataset, Splits
 from pipeline.data import source
+from pipeline.data.examples import Examples
 from pipeline.data.feed import ResidentFeed
 from pipeline.data.splits import Split
 from pipeline.errors import DataError
@@ -91,7 +92,8 @@ def test_label_beyond_the_classes_is_refused_with_the_example(
 
 
 def test_split_that_is_smaller_than_one_batch_is_refused(strategy_of) -> None:
-    feed = ResidentFeed(strategy_of(1), "train", np.zeros([5, 3], "f4"), np.zeros(5, np.int32), 8)
+    examples = Examples(np.zeros([5, 3], "f4"), np.zeros(5, np.int32))
+    feed = ResidentFeed(strategy_of(1), "train", examples, 8)
     with pytest.raises(DataError) as caught:
         assert feed.steps_per_epoch
     assert str(caught.value) == (

@@ -60,7 +60,7 @@ def test_order_and_digest_are_the_same_for_every_preparation(tmp_path) -> None:
 def test_metadata_says_what_it_is_and_on_what_terms() -> None:
     loaded = source.load(CONFIG)
     assert (loaded.name, loaded.version, loaded.classes) == ("digits", "1.0.0", 10)
-    assert (loaded.shape, loaded.dtype) == ((8, 8, 1), "uint8")
+    assert loaded.told() == "8x8x1 uint8"
     assert loaded.class_names == [str(digit) for digit in range(10)]
     assert "CC BY 4.0" in loaded.license
     assert "Alpaydin" in loaded.citation

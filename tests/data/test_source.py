@@ -14,6 +14,8 @@ import tensorflow_datasets as tfds
 
 from pipeline.config import Dataset, Splits
 from pipeline.data import source, splits
+from pipeline.data.prepared import Prepared
+from pipeline.data.preprocess import Preprocessing, Resize
 from pipeline.errors import DataError
 
 Write = Callable[..., Path]
@@ -31,7 +33,7 @@ def refusal(config: Dataset, role: str | None = None) -> str:
     def use() -> None:
         loaded = source.load(config)
         if role:
-            loaded.split(role)
+            Prepared(loaded, Preprocessing()).examples(role)
 
     with pytest.raises(DataError) as caught:
         use()
@@ -120,7 +122,7 @@ def test_config_that_does_not_suit_the_dataset(
     assert text in refusal(replace(mnist, **change))
 
 
-def test_text_is_no_input(write_dataset: Write) -> None:
+def test_text_without_a_step_that_makes_tokens_of_it_is_refused(write_dataset: Write) -> None:
     folder = write_dataset(
         "reviews",
         {"train": [{"text": "good", "score": 1.5, "label": 1}]},
@@ -132,9 +134,10 @@ def test_text_is_no_input(write_dataset: Write) -> None:
     )
     everything = Splits(train="train", validation="train", test="train")
     config = Dataset(name="reviews", data_dir=str(folder), inputs="text", splits=everything)
-    assert refusal(config) == (
-        "dataset.inputs=text: this feature of reviews/3.0.1 is Text, but a model takes an image or "
-        "another numeric tensor. It has score."
+    assert refusal(config, "train") == (
+        "dataset.inputs=text: this feature of reviews/3.0.1 is text, and a model takes numbers. "
+        "Add a step to dataset.preprocess that makes tokens of it (_target_: "
+        "pipeline.data.preprocess.Tokens), or name another feature."
     )
     assert source.load(replace(config, inputs="score")).split("train").inputs.tolist() == [1.5]
 
@@ -155,10 +158,12 @@ def test_images_of_several_sizes_are_refused_before_they_are_batched(write_datas
         config, "train"
     )
     loaded = source.load(config)
-    assert loaded.shape == (None, None, 3)
+    assert loaded.told() == "?x?x3 uint8"
     assert loaded.split("validation").inputs.shape == (1, 4, 4, 3)
-    with pytest.raises(DataError, match="differs in size"):
-        loaded.split("test")
+    two = replace(config, splits=Splits(train="train[:1]", validation="train[1:]", test="train"))
+    assert "(split train[1:], train; TFDS declares (None, None, 3))" in refusal(two, "validation")
+    resized = Prepared(loaded, Preprocessing({"size": Resize(2, 3)})).examples("train")
+    assert resized.inputs.shape == (2, 2, 3, 3)
 
 
 def test_sizes_that_change_between_batches_are_noticed(
@@ -284,7 +289,7 @@ def test_mocked_official_dataset_has_its_own_features(
     with tfds.testing.mock_data(num_examples=250, data_dir=str(folder)):
         loaded = source.load(Dataset(name=name, classes=10, splits=SLICED))
         split = loaded.split("train")
-    assert (loaded.shape, loaded.version) == (shape, version)
+    assert (tuple(loaded.inputs.shape), loaded.version) == (shape, version)
     assert split.inputs.shape == (250, *shape)
     assert split.inputs.std() > 50
     assert set(split.labels.tolist()) == set(range(10))

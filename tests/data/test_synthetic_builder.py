@@ -25,7 +25,7 @@ def test_there_are_as_many_as_asked_for_and_an_eighth_to_evaluate(
     found = source.load(_config(tmp_path))
     assert caplog.messages == []
     assert found.sizes == {"train": 48, "validation": 6, "test": 6}
-    assert (found.shape, found.dtype, found.classes) == ((4, 5, 2), "uint8", 3)
+    assert (found.told(), found.classes) == ("4x5x2 uint8", 3)
     assert np.bincount(found.split("train").labels).tolist() == [16, 16, 16]
 
 

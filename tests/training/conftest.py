@@ -27,12 +27,13 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
     import tensorflow as tf
 
     import layers
+    from pipeline.data.examples import Examples
     from pipeline.data.feed import ResidentFeed
     from pipeline.training.average import WeightAverage
     from pipeline.training.compilation import Compilation
     from pipeline.training.evaluation import Validation
     from pipeline.training.optimizers import SGD
-    from pipeline.training.task import Classification
+    from pipeline.training.tasks import Classification
     from pipeline.training.trainer import Trainer
 
     def make(
@@ -51,8 +52,9 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
         validation: dict[str, Any] | None = None,
     ) -> Any:
         strategy = strategy_of(replicas)
-        feed = ResidentFeed(strategy, "train", *data, batch)
-        held_out = ResidentFeed(strategy, "validation", *(part[:37] for part in data), 16)
+        feed = ResidentFeed(strategy, "train", Examples(*data), batch)
+        held_out = Examples(*(part[:37] for part in data))
+        held_out = ResidentFeed(strategy, "validation", held_out, 16)
         with strategy.scope():
             net = (
                 model()

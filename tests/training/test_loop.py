@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import TrainingError
+from pipeline.training.columns import Columns
+from pipeline.training.metrics import Mean
 from pipeline.training.plan import Pace, Plan
 from pipeline.training.progress import Progress
 from pipeline.training.trainer import Trained
@@ -25,7 +27,7 @@ class CountingTrainer:
         keeps: the state at the best evaluation of a call, so that calls go beyond them.
     """
 
-    columns = ("loss", "accuracy", "gradient_norm", "learning_rate")
+    columns = Columns({"loss": Mean(), "accuracy": Mean()}, (), batch=1)
     evaluation_seconds = 0.0
 
     def __init__(self, step: int = 0, keeps: bool = False) -> None:

@@ -118,10 +118,11 @@ def test_evaluation_counts_every_example_once(plain, data, replicas, batch) -> N
     """100 examples in batches of 16 end in a shard of 4, in batches of 32 in empty shards too."""
     import tensorflow as tf
 
+    from pipeline.data.examples import Examples
     from pipeline.data.feed import ResidentFeed
 
     trainer = plain(replicas).trainer
-    feed = ResidentFeed(trainer.strategy, f"odd{batch}", *data, batch)
+    feed = ResidentFeed(trainer.strategy, f"odd{batch}", Examples(*data), batch)
     logits = trainer.model(tf.cast(data[0], tf.float32) / 255.0).numpy()
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=data[1], logits=logits)
     found = trainer.evaluate(feed)

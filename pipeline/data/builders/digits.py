@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from pipeline.data.hold_out import parts_in_proportion
+
 TEST_IMAGES = 360
 VALIDATION_IMAGES = 270
 
@@ -75,25 +77,5 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 def stratified_splits(labels: np.ndarray) -> dict[str, np.ndarray]:
     """Indices of each split: every index once, every class in proportion, the same every time."""
-    counts = np.bincount(labels)
-    test = _in_proportion(counts, TEST_IMAGES)
-    validation = _in_proportion(counts, VALIDATION_IMAGES)
-    # RandomState is frozen by NumPy's compatibility policy; default_rng's stream may change.
-    random = np.random.RandomState(0)
-    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
-    for label, (for_test, for_validation) in enumerate(zip(test, validation, strict=True)):
-        members = random.permutation(np.flatnonzero(labels == label))
-        taken = for_test + for_validation
-        parts["test"].append(members[:for_test])
-        parts["validation"].append(members[for_test:taken])
-        parts["train"].append(members[taken:])
-    return {split: np.sort(np.concatenate(members)) for split, members in parts.items()}
-
-
-def _in_proportion(counts: np.ndarray, total: int) -> np.ndarray:
-    """Share ``total`` out in proportion to ``counts``, largest remainders first."""
-    exact = counts * total / counts.sum()
-    shares = np.floor(exact).astype(int)
-    by_remainder = np.argsort(shares - exact, kind="stable")
-    shares[by_remainder[: total - shares.sum()]] += 1
-    return shares
+    test, validation, train = parts_in_proportion(labels, [TEST_IMAGES, VALIDATION_IMAGES])
+    return {"train": train, "validation": validation, "test": test}
