@@ -198,6 +198,7 @@ def data_spec(prepared: Prepared) -> DataSpec:
         target=None if targets is None else tf.TensorSpec([None, *targets.shape[1:]]),
         counts=_counts(target, targets),
         token_bytes=tokens.bytes_of_token if tokens else None,
+        padding=0 if tokens else None,
         decode=tokens.decode if tokens else None,
     )
 

@@ -252,7 +252,7 @@ def _check_words(flat: dict[str, Any]) -> Iterator[str]:
         leaf = metric.rpartition("/")[2] or "accuracy"
         yield f"objective.metric: {metric!r} {why}; write 'val/{leaf}' or 'train/{leaf}'"
     elif isinstance(metric, str):
-        yield from _check_metric(metric, flat.get("task._target_"))
+        yield from _check_metric(metric, flat.get("task._target_"), flat.get("task.metrics"))
     resume = flat.get("resume")
     if isinstance(resume, str) and resume != "latest" and not _RUN_ID.fullmatch(resume):
         yield (
@@ -261,10 +261,12 @@ def _check_words(flat: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _check_metric(metric: str, task: Any) -> Iterator[str]:
+def _check_metric(metric: str, task: Any, asked: Any) -> Iterator[str]:
     """A line where no evaluation would ever report ``metric``: no checkpoint would be the best."""
     split, _, name = metric.partition("/")
     known = sources.literal_words(f"{task}.metrics") if isinstance(task, str) else []
+    if known and isinstance(asked, list):
+        known = ["loss", *map(str, asked)]
     published = split == "train" and "/" in name  # by a layer, under its path
     if known and not published and name not in [*known, *(TRAINING if split == "train" else ())]:
         near = did_you_mean(metric, [f"{split}/{name}" for name in known])

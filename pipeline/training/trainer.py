@@ -127,7 +127,9 @@ class Trainer:
     def objects(self) -> dict[str, Any]:
         """What a checkpoint holds, by name."""
         found = {"step": self.step, "model": self.model, "optimizer": self._step.optimizer}
-        return found | ({"average": self.average} if self.average else {})
+        found |= {"average": self.average} if self.average else {}
+        learnt = {"preprocess": self.preprocess, "task": self.task}  # of the training split
+        return found | {name: part for name, part in learnt.items() if _has_variables(part)}
 
     @property
     def current_step(self) -> int:
@@ -280,6 +282,10 @@ class Trainer:
         )
         compile_it = self.compilation.mode == "loop" or None
         self._loop = tf.function(self._inner, jit_compile=compile_it, autograph=False)
+
+
+def _has_variables(part: Any) -> bool:
+    return isinstance(part, tf.Module) and bool(part.variables)
 
 
 def _said(error: tf.errors.OpError) -> str:

@@ -90,3 +90,31 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def measured() -> Callable[..., dict[str, float]]:
+    """``measured(task, outputs, targets, weights=None)``: each metric, over uneven shards."""
+    import tensorflow as tf
+
+    from pipeline.training.metrics import sums_of, values_of
+
+    def measure(task: Any, outputs: Any, targets: Any, weights: Any = None) -> dict[str, float]:
+        size = len(outputs)
+        weights = np.ones(size) if weights is None else weights
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def sums(x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+            values = task.measure(x, y, task.loss(x, y))
+            return sums_of(task.metrics, values, w, tf.float64)
+
+        cuts = (0, size // 3, size // 2 + 1, size)
+        parts = [
+            sums(*(tf.constant(a[first:last]) for a in (outputs, targets, weights)))
+            for first, last in zip((0, *cuts), (*cuts, size), strict=True)
+        ]
+        total = np.sum([part.numpy() for part in parts], 0)
+        values = values_of(task.metrics, total, np.sum(weights), np)
+        return {name: float(v) for name, v in zip(task.metrics, values, strict=True)}
+
+    return measure

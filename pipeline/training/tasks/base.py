@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from layers import Layer, layers_of
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.training.metrics import Metric
 
 WANTED = {
     "class": "{} classes",
     "classes": "any of {} classes",
-    "numbers": "{} numbers",
+    "numbers": "{} number(s)",
     "tokens": "the next of {} tokens",
     "inputs": "the inputs again",
 }
@@ -35,6 +35,7 @@ class DataSpec:
         target: of a batch; None: the input is the target.
         counts: of the classes in the training split, ``[classes]``.
         token_bytes: UTF-8 bytes of each token of the vocabulary, ``[outputs]``.
+        padding: the token that fills up short sequences; None: there is none.
         decode: tokens to text.
     """
 
@@ -45,6 +46,7 @@ class DataSpec:
     target: tf.TensorSpec | None = None
     counts: np.ndarray | None = field(default=None, repr=False)
     token_bytes: np.ndarray | None = field(default=None, repr=False)
+    padding: int | None = None
     decode: Callable[[np.ndarray], list[str]] | None = field(default=None, repr=False)
 
 
@@ -92,8 +94,28 @@ class Task(tf.Module):
         return {name: metric for name, metric in self.metrics.items() if metric.in_training}
 
 
+def chosen(task: Task, names: Sequence[str], offered: Mapping[str, Metric]) -> dict[str, Metric]:
+    """``loss`` and the metrics of these names, in their order.
+
+    Raises:
+        ConfigError: one is not offered.
+    """
+    for name in names:
+        if name not in offered:
+            near = did_you_mean(name, offered)
+            raise ConfigError(
+                f"task.metrics: {type(task).__name__} does not measure {name!r}. {near}"
+            )
+    return {name: offered[name] for name in dict.fromkeys(["loss", *names])}
+
+
 def refuse_output(
-    model: Layer, output: tf.TensorSpec, data: DataSpec, has: str, expected: list[int | None]
+    model: Layer,
+    output: tf.TensorSpec,
+    data: DataSpec,
+    has: str,
+    expected: list[int | None],
+    advice: str = "Give the last layer units: ${dataset.outputs}.",
 ) -> ConfigError:
     """The error that names the layer whose output is of the wrong shape.
 
@@ -104,5 +126,5 @@ def refuse_output(
     where = f"model.layers.{last[-1].replace('/', '.layers.')}" if last else "model"
     return ConfigError(
         f"{where}: its output has shape {output.shape.as_list()}, but dataset {data.name!r} has "
-        f"{has}, so {expected} is expected. Give the last layer units: ${{dataset.outputs}}."
+        f"{has}, so {expected} is expected. {advice}"
     )
