@@ -214,7 +214,6 @@ def test_perplexity_stays_finite() -> None:
 @pytest.mark.parametrize(
     "metric",
     [Mean(), Root(2), Ratio(), Perplexity(), R2(2), AUC()],
-    ids=repr,
     ids=lambda metric: type(metric).__name__,
 )
 def test_of_nothing_at_all_there_is_no_number(metric: Metric) -> None:
