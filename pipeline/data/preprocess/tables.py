@@ -98,8 +98,8 @@ class Columns(Step):
                 )
             if name in plan.given and spec.dtype.is_floating:
                 raise DataError(
-                    f"{self.label}: {name!r} is {spec.dtype.name}, which is no category. Name it in "
-                    "numbers."
+                    f"{self.label}: {name!r} is {spec.dtype.name}, which is no category. Name it "
+                    "in numbers."
                 )
         plan.values = {
             name: self._checked(name, values, x[name].dtype)
