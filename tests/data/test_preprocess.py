@@ -1,4 +1,4 @@
-"""Preprocessing: the same operations before training, in a graph, in XLA and in an exported model."""
+"""Preprocessing: the same before training, in a graph, in XLA and in an exported model."""
 
 from __future__ import annotations
 
