@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from pipeline.data.frame import NextToken, Windows
-from pipeline.errors import DataError
 
 
 def test_next_token_shifts_by_one() -> None:
@@ -18,7 +17,7 @@ def test_next_token_shifts_by_one() -> None:
     inputs, targets = NextToken()(tf.constant(x))
     np.testing.assert_array_equal(targets, x[:, 1:])
     for wrong in (x[:, :1], x[0]):
-        with pytest.raises(DataError, match="NextToken takes sequences of two steps or more"):
+        with pytest.raises(ValueError, match="NextToken takes sequences of two steps or more"):
             NextToken()(wrong)
 
 
@@ -43,13 +42,19 @@ def test_examples_of_uneven_length_are_one_sequence() -> None:
     np.testing.assert_array_equal(targets, [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
+def test_the_one_example_of_a_split_is_the_sequence() -> None:
+    inputs, targets = Windows(4)(np.arange(9)[np.newaxis])
+    np.testing.assert_array_equal(inputs, [[0, 1, 2, 3], [4, 5, 6, 7]])
+    np.testing.assert_array_equal(targets, inputs + 1)
+
+
 def test_a_split_without_a_window_is_an_error() -> None:
     assert len(Windows(4, horizon=2)(np.arange(6))[0]) == 1
-    with pytest.raises(DataError) as error:
-        Windows(4, horizon=2)(np.arange(5), split="test")
+    with pytest.raises(ValueError) as error:  # noqa: PT011 the text is looked at below
+        Windows(4, horizon=2)(np.arange(5))
     assert str(error.value) == (
-        "dataset.frame: split 'test' has 5 steps, but a window and its target take 6 (length=4, "
-        "horizon=2). Make the split larger, or dataset.frame.length at most 3."
+        "there are 5 steps, but a window and its target take 6 (length=4, horizon=2). Make the "
+        "split larger, or dataset.frame.length at most 3."
     )
     for options in ({"length": 0}, {"length": 1, "stride": 0}, {"length": 1, "horizon": 0}):
         with pytest.raises(ValueError, match="=0; at least 1 is expected"):
