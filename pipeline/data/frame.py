@@ -1,7 +1,8 @@
 """How inputs and targets come out of examples whose target is no feature of its own.
 
-These are the ``_target_`` of ``dataset.frame``; they run on what preprocessing left. In which
-order the windows are fed is the feed's business.
+These are the ``_target_`` of ``dataset.frame``; they run on what preprocessing left, and say with a
+``ValueError`` what they cannot take, to which the caller adds the split. In which order the windows
+are fed is the feed's business.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-
-from pipeline.errors import DataError
 
 Pair = tuple[Any, Any]
 
@@ -28,8 +27,8 @@ class NextToken:
         """Inputs and targets of ``x``, an array or tensor ``[b, n, ...]``."""
         rank, steps = len(x.shape), x.shape[1] if len(x.shape) > 1 else None
         if rank < 2 or (steps is not None and steps < 2):
-            raise DataError(
-                "dataset.frame: NextToken takes sequences of two steps or more [b, n, ...], but "
+            raise ValueError(
+                "NextToken takes sequences of two steps or more [b, n, ...], but "
                 f"what preprocessing leaves is {list(x.shape)}. For one long sequence use "
                 "pipeline.data.frame.Windows."
             )
@@ -58,25 +57,27 @@ class Windows:
             if getattr(self, name) < 1:
                 raise ValueError(f"Windows: {name}={getattr(self, name)}; at least 1 is expected.")
 
-    def __call__(self, x: np.ndarray | Sequence[np.ndarray], split: str = "") -> Pair:
+    def __call__(self, x: np.ndarray | Sequence[np.ndarray]) -> Pair:
         """Inputs and targets ``[windows, length, ...]``: views, which take no memory.
 
         Args:
-            x: ``[steps, ...]``, a step an example, such as the months of a series; or a list of
-                such arrays, an example each, which are joined, such as texts.
-            split: its name, for the message.
+            x: ``[steps, ...]``, a step an example, such as the months of a series; or ``[1, steps,
+                ...]``, the one example that a split has, such as a text; or a list of ``[steps,
+                ...]``, an example each, which are joined.
 
         Raises:
-            DataError: there is no whole window.
+            ValueError: there is no whole window.
         """
-        sequence = x if isinstance(x, np.ndarray) else np.concatenate(list(x))
+        if not isinstance(x, np.ndarray):
+            sequence = np.concatenate(list(x))
+        else:
+            sequence = x[0] if len(x) == 1 and x.ndim > 1 else x
         windows = self.count(len(sequence))
         if not windows:
-            raise DataError(
-                f"dataset.frame: {f'split {split!r}' if split else 'a split'} has "
-                f"{len(sequence):,} steps, but a window and its target take "
+            raise ValueError(
+                f"there are {len(sequence):,} steps, but a window and its target take "
                 f"{self.length + self.horizon:,} (length={self.length}, horizon={self.horizon}). "
-                f"Make the split larger, or dataset.frame.length at most "
+                "Make the split larger, or dataset.frame.length at most "
                 f"{max(len(sequence) - self.horizon, 0):,}."
             )
         return self._cut(sequence, windows), self._cut(sequence[self.horizon :], windows)

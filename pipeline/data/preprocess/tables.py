@@ -98,8 +98,8 @@ class Columns(Step):
                 )
             if name in plan.given and spec.dtype.is_floating:
                 raise DataError(
-                    f"{self.label}: {name!r} is {spec.dtype.name}, which is no category. Name it in "
-                    "numbers."
+                    f"{self.label}: {name!r} is {spec.dtype.name}, which is no category. Name it "
+                    "in numbers."
                 )
         plan.values = {
             name: self._checked(name, values, x[name].dtype)
@@ -180,22 +180,22 @@ class Columns(Step):
             known = tf.reduce_any(is_value, axis=1)
             if tf.executing_eagerly():
                 if not tf.reduce_all(known):
-                    raise DataError(self._not_known(name, _plain(x[~known].numpy())[0]))
+                    raise DataError(self._not_known(name, repr(_plain(x[~known].numpy())[0])))
             else:
                 unknown = tf.boolean_mask(x, ~known)
                 check = tf.debugging.Assert(
-                    tf.reduce_all(known), [self._not_known(name, "below"), unknown]
+                    tf.reduce_all(known), [self._not_known(name, "a value (see the end)"), unknown]
                 )
                 with tf.control_dependencies([check]):
                     is_value = tf.identity(is_value)
         return tf.cast(is_value, tf.float32)
 
-    def _not_known(self, name: str, value: Any) -> str:
+    def _not_known(self, name: str, value: str) -> str:
         known = _plain(self._plan.values[name])
         listed = ", ".join(map(repr, known[:_SHOWN])) + (", …" if len(known) > _SHOWN else "")
         of = "the training split's" if self._plan.given[name] is None else "the given"
         return (
-            f"{self.label}: {name!r} holds {value!r}, which is not among {of} {len(known)} values: "
+            f"{self.label}: {name!r} holds {value}, which is not among {of} {len(known)} values: "
             f"{listed}. List every value under {self.label}.categories.{name}, or set "
             f"{self.label}.unknown=zeros to give it none."
         )

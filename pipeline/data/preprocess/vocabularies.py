@@ -159,7 +159,8 @@ class Subwords(Vocabulary):
         most = tf.int32.max if length is None else length
 
         def unfinished(step: tf.Tensor, at: tf.Tensor, ids: tf.TensorArray) -> tf.Tensor:
-            return (step < most) & tf.reduce_any(at < ends)
+            # Once in any case: a TensorArray of nothing cannot be stacked.
+            return (step < 1) | (step < most) & tf.reduce_any(at < ends)
 
         def next_piece(step: tf.Tensor, at: tf.Tensor, ids: tf.TensorArray) -> tuple:
             shape = tf.stack([count, len(self.tried)])
@@ -168,7 +169,8 @@ class Subwords(Vocabulary):
             found = self.table.lookup(tf.strings.substr(words[:, tf.newaxis], starts, sizes))
             longest = tf.argmax(found > 0, axis=1, output_type=tf.int32)  # the first, which it is
             piece = tf.gather(found, longest, batch_dims=1)
-            first = tf.io.decode_raw(tf.strings.substr(words, at, 1), tf.uint8, fixed_length=1)
+            first = tf.strings.substr(words, at, tf.ones_like(at))
+            first = tf.io.decode_raw(first, tf.uint8, fixed_length=1)
             size = tf.where(piece > 0, tf.gather(self.lengths, piece), _character_size(first[:, 0]))
             piece = tf.where(piece > 0, piece, UNKNOWN)
             ids = ids.write(step, tf.where(at < ends, piece, PADDING))
