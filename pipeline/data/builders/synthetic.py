@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+from pipeline.data.builders.unlisted import Unlisted
 
 NOISE = 64.0  # standard deviation, of pixels in 0..255
 SPLITS = {"train": 1.0, "validation": 0.125, "test": 0.125}  # times ``examples``
@@ -18,7 +19,7 @@ For measuring speed and memory, and for tests; nothing can be learnt from it abo
 """
 
 
-class Synthetic(tfds.core.GeneratorBasedBuilder):
+class Synthetic(Unlisted):
     """``image`` uint8 of ``shape`` and ``label``, the classes in turn.
 
     Args:
@@ -46,15 +47,7 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
         self.examples = examples
         self.seed = seed
         name = f"{'x'.join(map(str, shape))}-classes{classes}-examples{examples}-seed{seed}"
-        if options.get("config") in (None, name):  # each has a folder of its own
-            options["config"] = tfds.core.BuilderConfig(name=name)
-        log = logging.getLogger("absl")
-        level = log.level
-        log.setLevel(logging.ERROR)  # TFDS warns of every config that no list names
-        try:
-            super().__init__(**options)
-        finally:
-            log.setLevel(level)
+        super().__init__(called=name, **options)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
