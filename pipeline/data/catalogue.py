@@ -30,6 +30,7 @@ from tensorflow_datasets.core.download.util import DownloadError
 import pipeline.data.builders  # noqa: F401  registers this project's own builders
 from pipeline.composing import conf_dir
 from pipeline.config import Dataset
+from pipeline.data import packaged
 from pipeline.errors import DataError, did_you_mean, nearest
 from pipeline.quiet import load_tensorflow
 
@@ -243,15 +244,27 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
 
 def _download_and_prepare(builder: tfds.core.DatasetBuilder, config: Dataset) -> None:
     progress: IO[str] = sys.stderr
+    package = packaged.installed(builder)
     if needs_no_download(builder):
         progress = io.StringIO()  # a second's work: no progress bars
+    elif package:
+        _log.warning(
+            "%s: its files are taken from %s, of the package %s, and not downloaded",
+            builder.info.full_name,
+            package.folder,
+            package.name,
+        )
     else:
         _check_reachable(builder, Path(data_folder(config)) / "downloads")
     load_tensorflow()  # TFDS does so when it writes, and not before
     try:
         # TFDS prints "Downloading and preparing…" to standard output, which belongs to the verbs.
-        with contextlib.redirect_stdout(progress), contextlib.redirect_stderr(progress):
-            builder.download_and_prepare()
+        with (
+            packaged.by_hand(package) if package else contextlib.nullcontext() as download_config,
+            contextlib.redirect_stdout(progress),
+            contextlib.redirect_stderr(progress),
+        ):
+            builder.download_and_prepare(download_config=download_config)
     except (
         OSError,  # no room, no permission, and every error of requests
         ImportError,  # a package that this one dataset needs
@@ -280,11 +293,13 @@ def _check_reachable(builder: tfds.core.DatasetBuilder, downloads: Path) -> None
     try:
         requests.head(url, timeout=_CONNECT_SECONDS)
     except requests.exceptions.ConnectionError as error:
+        package = packaged.PACKAGES.get(builder.name)
+        install = f"install Debian's package {package.name}, " if package else ""
         raise DataError(
             f"{builder.info.full_name} cannot be downloaded: no connection to "
             f"{urlparse(url).hostname}.\n"
-            f"Check the network (HTTPS_PROXY is honoured), or copy the dataset from a machine that "
-            f"has it to {builder.data_dir}."
+            f"Check the network (HTTPS_PROXY is honoured), {install}or copy the dataset from a "
+            f"machine that has it to {builder.data_dir}."
         ) from error
     except requests.exceptions.RequestException:
         return  # the host answers, if oddly; TFDS knows better what to ask it
