@@ -1,7 +1,7 @@
 """Download a dataset and write it to disk once: ``python -m pipeline.prepare dataset=mnist``.
 
     python -m pipeline.prepare dataset=cifar10 dataset.data_dir=/data
-    python -m pipeline.prepare dataset=tfds dataset.name=kmnist
+    python -m pipeline.prepare dataset=tfds dataset.name=rock_paper_scissors
 
 A second call says that it is already prepared.
 """

@@ -42,8 +42,9 @@ def test_unprepared_official_name_says_at_once_how_to_prepare_it(
 
 def test_how_to_prepare_repeats_what_the_config_says(tmp_path: Path) -> None:
     assert (
-        f"python -m pipeline.prepare dataset=tfds dataset.name=kmnist dataset.data_dir={tmp_path}\n"
-    ) in message(Dataset(name="kmnist", data_dir=str(tmp_path)))
+        "python -m pipeline.prepare dataset=tfds dataset.name=rock_paper_scissors "
+        f"dataset.data_dir={tmp_path}\n"
+    ) in message(Dataset(name="rock_paper_scissors", data_dir=str(tmp_path)))
 
 
 def test_preparing_without_network_fails_in_seconds_and_names_the_host(
