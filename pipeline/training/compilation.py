@@ -31,9 +31,7 @@ class Compilation:
         return f"{self.mode}: {self.reason}"
 
 
-def choose(
-    requested: str, model: Layer, element: tf.TensorSpec, replicas: int, on_gpu: bool
-) -> Compilation:
+def choose(requested: str, model: Layer, element: Any, replicas: int, on_gpu: bool) -> Compilation:
     """The mode for ``trainer.compile``; ``auto`` decides by the model's graph and the devices.
 
     Raises:
@@ -63,10 +61,10 @@ def choose(
     return Compilation("off", f"{replicas} replicas")
 
 
-def operations(model: Layer, element: tf.TensorSpec) -> set[str]:
+def operations(model: Layer, element: Any) -> set[str]:
     """The types of all operations in the model's forward pass."""
     traced = tf.function(lambda x: model(x, training=False), autograph=False)
-    graph: Any = traced.get_concrete_function(tf.TensorSpec(element.shape, tf.float32)).graph
+    graph: Any = traced.get_concrete_function(element).graph
     types = {op.type for op in graph.get_operations()}
     for function in graph.as_graph_def().library.function:
         types |= {node.op for node in function.node_def}

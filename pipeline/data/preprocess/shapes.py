@@ -15,11 +15,13 @@ from pipeline.errors import DataError
 
 
 class Reshape(Step):
-    """``[b, ...] -> [b, *shape]``, the values in their order.
+    """``[b, ...] -> [b, *shape]``, the values in their order. A frame sees what it leaves.
 
     Args:
         shape: of one example; one size may be -1, which is what the others leave.
     """
+
+    host: ClassVar[bool] = True
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
