@@ -13,6 +13,7 @@ from layers import Layer, summarize
 from pipeline.assembly import Assembly
 from pipeline.console import Console
 from pipeline.data.prepared import in_batches
+from pipeline.data.serving import served
 from pipeline.errors import StoreError
 from pipeline.resuming import CONFIG_FILE
 from pipeline.run_checkpoints import RunCheckpoints
@@ -79,24 +80,24 @@ class Recorder:
         """Publish the model with its signature and an input example.
 
         Returns:
-            What it answers to the test split; None where no run is kept.
+            What it answers to each example of the test split; None where no run is kept, or where
+            an example has no answer of its own.
         """
         parts = self.parts
         if not isinstance(self.tracker, Tracker):
             return None
-        inputs, prepared = parts.source.split("test").inputs, parts.prepared
+        raw, outputs = served(parts.prepared), None
         with parts.trainer.evaluated_weights():
-            module = servable(parts.model, prepared.preprocessing, parts.task, prepared.stored)
-            outputs = answers(
-                module, in_batches(inputs, parts.config.trainer.evaluation_batch_size)
-            )
-            example = next(in_batches(inputs, 8))
+            module = servable(parts.model, raw.preprocess, parts.task, raw.spec)
+            if raw.each:
+                inputs, batch = parts.source.split("test").inputs, parts.config.trainer
+                outputs = answers(module, in_batches(inputs, batch.evaluation_batch_size))
             try:
                 self.tracker.model(
                     module,
                     "model",
-                    tf.nest.map_structure(lambda part: part.numpy(), example),
-                    outputs[: len(tf.nest.flatten(example)[0])],
+                    raw.example,
+                    answers(module, [raw.example]),
                     requirements(),
                     parts.trainer.current_step,
                     metrics,

@@ -76,16 +76,20 @@ class Prepared:
         return self._made[role]
 
     def on_host(self, split: Split) -> Arrays:
-        """The inputs of all examples as the device has them."""
+        """The inputs of all examples as the device has them; where examples of their own length are
+        one sequence, joined."""
         if not self.preprocessing.host.steps:
             for array in tf.nest.flatten(split.inputs):
                 if array.dtype == object:
                     raise self._sizes_differ(split.name)
             return split.inputs
+        joins = getattr(self.frame, "whole", False) and split.inputs_are_objects
         parts = [
             tf.nest.map_structure(lambda t: t.numpy(), self.preprocessing.host(batch))
-            for batch in in_batches(split.inputs)
+            for batch in in_batches(split.inputs, 1 if joins else BATCH)
         ]
+        if joins:
+            return np.concatenate([part[0] for part in parts])
         try:
             return tf.nest.map_structure(lambda *own: np.concatenate(own), *parts)
         except ValueError as error:

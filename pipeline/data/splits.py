@@ -54,6 +54,11 @@ class Split:
         return self.targets
 
     @property
+    def inputs_are_objects(self) -> bool:
+        """Whether they are text, or differ in size."""
+        return any(array.dtype == object for array in tf.nest.flatten(self.inputs))
+
+    @property
     def arrays(self) -> list[np.ndarray]:
         """All of them."""
         found = tf.nest.flatten(self.inputs)

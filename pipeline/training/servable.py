@@ -44,7 +44,8 @@ def servable(
 
 def answers(module: tf.Module, batches: Iterable[Any]) -> np.ndarray:
     """What ``module`` says to all of the inputs that come in ``batches``: ``[n, …]``."""
-    return np.concatenate([module(batch).numpy() for batch in batches])  # type: ignore[operator]
+    tensors = (tf.nest.map_structure(tf.convert_to_tensor, batch) for batch in batches)
+    return np.concatenate([module(batch).numpy() for batch in tensors])  # type: ignore[operator]
 
 
 def _named(element: Any) -> Any:
