@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import hydra.utils
@@ -20,11 +21,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 import layers
 from pipeline.data import source as sources
-from pipeline.data.features import Target
 from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.data.frame import NextToken
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing, Tokens
+from pipeline.data.stream import StreamFeed
 from pipeline.durations import Duration
 from pipeline.errors import ConfigError
 from pipeline.strategy import make_strategy
@@ -78,13 +79,9 @@ class Assembly:
         return [layer.path for layer in adapting]
 
     def _training_batches(self) -> Iterator[Any]:
-        examples = self.prepared.examples("train")
-        size = self.config.trainer.evaluation_batch_size
-        for first in range(0, len(examples), size):
-            part = tf.nest.map_structure(
-                lambda held, at=first: tf.constant(held[at : at + size]), examples.inputs
-            )
-            yield self.prepared.preprocessing.device(part)
+        for part in self.prepared.parts("train", self.config.trainer.evaluation_batch_size):
+            inputs = tf.nest.map_structure(tf.constant, part.inputs)
+            yield self.prepared.preprocessing.device(inputs)
 
     def checkpointed(self) -> dict[str, Any]:
         """What a checkpoint holds, by name."""
@@ -111,7 +108,6 @@ def assemble(config: DictConfig) -> Assembly:
     frame = _make(config.dataset, "frame", "dataset.frame") if config.dataset.frame else None
     with strategy.scope():
         prepared = Prepared(source, Preprocessing(steps), frame or default_frame(task.needs))
-    examples = prepared.examples("train")
     data = data_spec(prepared)
     _fill_in(config, source, data)
     optimizer = _make(config, "optimizer")
@@ -119,8 +115,8 @@ def assemble(config: DictConfig) -> Assembly:
     model = _make(_without_init_from(config), "model")
     layers.set_precision(model, trainer_config.precision)
 
-    feed = ResidentFeed(
-        strategy, "train", examples, trainer_config.batch_size, config.dataset.order
+    feed = make_feed(
+        strategy, prepared, "train", trainer_config.batch_size, trainer_config.steps_per_call
     )
     validation = _evaluation_feed(config, strategy, prepared, "validation")
     plan = make_plan(config, feed.steps_per_epoch)
@@ -133,7 +129,7 @@ def assemble(config: DictConfig) -> Assembly:
         optimizer.build(layers.outer_variables(model))
         trained = layers.trained_variables(model)
         average = WeightAverage(trainer_config.average, trained) if trainer_config.average else None
-    task.adapt(lambda: [] if examples.targets is None else [examples.targets])
+    task.adapt(lambda: _targets(prepared))
 
     trainer = Trainer(
         strategy=strategy,
@@ -181,8 +177,8 @@ def default_frame(needs: str) -> Any:
 
 def data_spec(prepared: Prepared) -> DataSpec:
     """What the task may know of the data."""
-    source, examples = prepared.source, prepared.examples("train")
-    target, targets = source.target, examples.targets
+    source, target = prepared.source, prepared.source.target
+    targets = prepared.example("train").targets
     outputs = target.size
     if target.kind == "numbers" and targets is not None:
         outputs = targets.shape[-1]
@@ -196,20 +192,25 @@ def data_spec(prepared: Prepared) -> DataSpec:
         names=target.names,
         inputs=prepared.model_inputs,
         target=None if targets is None else tf.TensorSpec([None, *targets.shape[1:]]),
-        counts=_counts(target, targets),
+        counts=partial(_counts, prepared) if target.kind == "class" else None,
         token_bytes=tokens.bytes_of_token if tokens else None,
         padding=0 if tokens else None,
         decode=tokens.decode if tokens else None,
     )
 
 
-def _counts(target: Target, targets: np.ndarray | None) -> np.ndarray | None:
+def _targets(prepared: Prepared) -> Iterator[np.ndarray]:
+    """Those of the training split, if it has any."""
+    return (part.targets for part in prepared.parts("train") if part.targets is not None)
+
+
+def _counts(prepared: Prepared) -> np.ndarray:
     """Examples of each class."""
-    if targets is None or target.size is None:
-        return None
-    if target.kind == "class":
-        return np.bincount(targets, minlength=target.size)
-    return targets.sum(0, dtype=np.int64) if target.kind == "classes" else None
+    size = prepared.source.target.size or 0
+    counts = np.zeros([size], np.int64)
+    for targets in _targets(prepared):
+        counts += np.bincount(targets, minlength=size)
+    return counts
 
 
 def _fill_in(config: DictConfig, source: sources.Source, data: DataSpec) -> None:
@@ -338,11 +339,22 @@ def _build(model: layers.Layer, inputs: tf.TensorSpec, seed: int) -> tf.TensorSp
 def _evaluation_feed(
     config: DictConfig, strategy: tf.distribute.Strategy, prepared: Prepared, role: str
 ) -> Feed:
-    examples = prepared.examples(role)
+    streamed = prepared.is_streamed(role)
+    size = len(prepared.reader(role) if streamed else prepared.examples(role))
     replicas = strategy.num_replicas_in_sync
-    batch = min(config.trainer.evaluation_batch_size, len(examples))
+    batch = min(config.trainer.evaluation_batch_size, size)
     batch = -(-batch // replicas) * replicas  # a batch divides; the split need not
-    return ResidentFeed(strategy, role, examples, batch)
+    return make_feed(strategy, prepared, role, batch, size)
+
+
+def make_feed(
+    strategy: tf.distribute.Strategy, prepared: Prepared, role: str, batch: int, most: int
+) -> Feed:
+    """Of a split, in memory or on disk; ``most``: steps that are taken at once."""
+    order = prepared.source.config.order
+    if prepared.is_streamed(role):
+        return StreamFeed(strategy, role, prepared.reader(role), batch, most, order)
+    return ResidentFeed(strategy, role, prepared.examples(role), batch, order)
 
 
 def flat(config: DictConfig) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Dataset:
     augment: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
     order: str = "shuffled"  # shuffled | contiguous: row i goes on where row i ended
     feed: str = "auto"  # auto | resident | stream
-    memory: str = "1 GiB"  # that a split may take on each device, beyond which auto streams it
+    memory: float = 1024.0  # MiB that a split may take; auto streams a larger one
     on_error: str = "stop"  # stop | skip: what cannot be read, which is counted and told
 
 

@@ -139,7 +139,7 @@ def _card(
         data=Data(
             source.name,
             source.version,
-            source.digest,
+            parts.prepared.digests(),
             " ".join(source.description.split()),
             source.homepage,
             source.license,

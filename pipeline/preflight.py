@@ -26,6 +26,9 @@ from pipeline.targets import UNKNOWN
 RANGES = {
     "seed": "[0, 2147483647]",
     "dataset.classes": "[1, inf)",
+    "dataset.outputs": "[1, inf)",
+    "dataset.vocabulary": "[1, inf)",
+    "dataset.memory": "(0, inf)",
     "trainer.batch_size": "[1, inf)",
     "trainer.evaluation_batch_size": "[1, inf)",
     "trainer.steps_per_call": "[1, inf)",
@@ -44,6 +47,9 @@ RANGES = {
 }
 CHOICES = {
     "objective.mode": ("max", "min"),
+    "dataset.order": ("shuffled", "contiguous"),
+    "dataset.feed": ("auto", "resident", "stream"),
+    "dataset.on_error": ("stop", "skip"),
     "trainer.compile": ("auto", "loop", "gradients", "off"),
     "trainer.precision": ("float32", "bfloat16"),
     "tracking.kind": ("mlflow", "off"),

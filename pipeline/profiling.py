@@ -18,6 +18,7 @@ MEANING = {
     "reduce": "sum over replicas, norm, clip",
     "update": "optimizer, average of the weights",
     "graph": "the rest of the calls into the graph",
+    "waiting": "for data that is streamed",
     "evaluation": "validation",
     "tracking": "points to the journal",
     "checkpoint": "copy the state; it is written meanwhile",

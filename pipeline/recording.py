@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from layers import Layer, summarize
 from pipeline.assembly import Assembly
 from pipeline.console import Console
-from pipeline.data.prepared import in_batches
+from pipeline.data.examples import in_batches
 from pipeline.data.serving import served
 from pipeline.errors import StoreError
 from pipeline.resuming import CONFIG_FILE
@@ -123,14 +123,14 @@ def describe(
         tracker.text(text, name)
     source = parts.source
     for role in ("train", "validation", "test"):
-        split = source.split(role)
+        name, size = str(getattr(source.config.splits, role)), parts.prepared.size(role)
         tracker.dataset(
             source.name,
-            split.digest,
-            {"version": source.version, "split": split.name, "examples": str(len(split))},
+            parts.prepared.digest(role),
+            {"version": source.version, "split": name, "examples": str(size)},
             "training" if role == "train" else role,
         )
-    tracker.tags({"dataset.digest": source.digest})
+    tracker.tags({"dataset.digest": parts.prepared.digests()})
 
 
 def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence[str]) -> None:
@@ -144,6 +144,7 @@ def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence
             "asked": " ".join(overrides) or "the defaults",
             "dataset": f"{source.name} {source.version}: {sizes}; {source.told()}, "
             f"{parts.task.wanted(parts.data)}",
+            "feed": _feeds(parts),
             "devices": f"{parts.strategy.num_replicas_in_sync} replica(s) on "
             + ", ".join(device_names(parts.strategy)),
             "training": f"{plan.total:,} steps of {plan.batch_size} examples, "
@@ -159,6 +160,18 @@ def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence
     columns, rows, total = architecture(parts.model)
     console.table("", columns, rows)
     console.line(total)
+
+
+def _feeds(parts: Assembly) -> str:
+    """Which splits are in memory and which are not, and why."""
+    source, said = parts.source, []
+    for streamed in (False, True):
+        roles = [role for role in source.sizes if source.is_streamed(role) is streamed]
+        sizes = ", ".join(f"{role} {source.megabytes(role):,.1f} MiB" for role in roles)
+        if roles:
+            said.append(f"{'streamed' if streamed else 'resident'}: {sizes}")
+    most = f"auto: at most {source.config.memory:,.0f} MiB"
+    return f"{'; '.join(said)} ({most if source.config.feed == 'auto' else 'asked for'})"
 
 
 def architecture(model: Layer) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:

@@ -107,7 +107,7 @@ def _look_around(store: Store, run: RecordedRun, parts: Assembly) -> list[Change
     from pipeline.tracking.changes import DIGESTS, changed_surroundings
     from pipeline.tracking.surroundings import here
 
-    digests = {role: parts.source.split(role).digest for role in DIGESTS}
+    digests = {role: parts.prepared.digest(role) for role in DIGESTS}
     return changed_surroundings(store, run, here(device_names(parts.strategy)), digests)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+BATCH = 1024  # examples that are preprocessed at once
 
 Arrays = np.ndarray | Mapping[str, np.ndarray]
 
@@ -46,3 +48,18 @@ class Examples:
         return tf.nest.map_structure(
             lambda a: tf.TensorSpec([None, *a.shape[1:]], a.dtype), self.inputs
         )
+
+
+def in_batches(inputs: Arrays, batch: int = BATCH) -> Iterator[Any]:
+    """The inputs in order, as tensors; one by one where they differ in size."""
+    arrays = tf.nest.flatten(inputs)
+    uneven = any(a.dtype == object and len(a) and not isinstance(a[0], bytes) for a in arrays)
+    size = 1 if uneven else batch
+    for first in range(0, len(arrays[0]), size):
+        yield tf.nest.map_structure(lambda a, at=first: _tensor(a[at : at + size]), inputs)
+
+
+def _tensor(array: np.ndarray) -> tf.Tensor:
+    if array.dtype == object and len(array) and not isinstance(array[0], bytes):
+        return tf.constant(array[0])[None]
+    return tf.constant(array)

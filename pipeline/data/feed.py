@@ -65,7 +65,13 @@ class Feed:
         """Batches that cover every example, the last one possibly short."""
         return -(-self.size // self.batch)
 
-    # Of each feed, in graph ---------------------------------------------------------------------
+    # Of each feed --------------------------------------------------------------------------------
+
+    def most_from(self, step: int) -> int | None:
+        """Steps that one call may take from ``step`` on; None: any number."""
+        return None
+
+    # In graph:
 
     def order_of(self, orders: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         """What ``training_indices`` needs in the epoch that is the ``epoch``-th of ``orders``."""
@@ -78,6 +84,20 @@ class Feed:
 
         Args:
             position: of the batch in the epoch.
+        """
+        raise NotImplementedError
+
+    def evaluation_indices(
+        self, position: tf.Tensor, replica: Any, first: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where this replica's part of a batch in stored order is, and a mask, 1.0 where an index
+        is a real example.
+
+        Every batch has one static shape; what lies beyond the split repeats its last example
+        with mask 0, so uneven and even empty shards count for exactly what they hold.
+
+        Args:
+            first: the batch with which what the replica holds begins.
         """
         raise NotImplementedError
 
@@ -139,12 +159,9 @@ class ResidentFeed(Feed):
         # Not tf.slice: XLA takes its start for a constant and compiles anew at every step.
         return tf.gather(order, start + tf.range(self.per_replica))
 
-    def evaluation_indices(self, position: tf.Tensor, replica: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Indices in stored order and a mask, 1.0 where the index is a real example.
-
-        Every batch has one static shape; what lies beyond the split repeats its last example
-        with mask 0, so uneven and even empty shards count for exactly what they hold.
-        """
+    def evaluation_indices(
+        self, position: tf.Tensor, replica: Any, first: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         start = position * self.batch + replica * self.per_replica
         indices = start + tf.range(self.per_replica)
         mask = tf.cast(indices < self.size, tf.float32)

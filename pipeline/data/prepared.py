@@ -1,20 +1,25 @@
-"""The splits of a dataset as they are trained on: preprocessed on the host, framed, of one size."""
+"""The splits of a dataset as they are trained on: preprocessed on the host, framed, of one size.
+
+A split is held in memory, or stays on disk and is read in parts (``reader.py``).
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline.data.examples import Arrays, Examples
+from pipeline.data.examples import BATCH, Arrays, Examples, in_batches
 from pipeline.data.preprocess import Preprocessing
-from pipeline.data.source import Source
+from pipeline.data.reader import Reader
+from pipeline.data.source import ROLES, Source
 from pipeline.data.splits import Split
 from pipeline.errors import DataError
 
-BATCH = 1024  # examples that are preprocessed at once
+SAMPLE = 1000  # examples that stand for a streamed split in its digest
 
 Frame = Callable[[Arrays], tuple[Any, Any]]
 
@@ -40,11 +45,12 @@ class Prepared:
         self.preprocessing = preprocessing
         self.frame = frame
         self._made: dict[str, Examples] = {}
+        self._readers: dict[str, Reader] = {}
         self._check_text()
-        preprocessing.host.fit(lambda: in_batches(source.split("train").inputs), self.stored)
-        train = self.examples("train")
+        preprocessing.host.fit(lambda: self._stored_batches("train"), self.stored)
         self.model_inputs = preprocessing.device.fit(
-            lambda: in_batches(train.inputs), train.element_spec
+            lambda: (part.inputs for part in self.parts("train")),
+            self.example("train").element_spec,
         )
 
     @property
@@ -54,15 +60,19 @@ class Prepared:
             lambda spec: tf.TensorSpec([None, *spec.shape], spec.dtype), self.source.inputs
         )
 
+    def is_streamed(self, role: str) -> bool:
+        """Whether the split that the config gives ``role`` stays on disk."""
+        return self.source.is_streamed(role)
+
     def examples(self, role: str) -> Examples:
-        """Those of the split that the config gives ``role``.
+        """All of a split that is held in memory.
 
         Raises:
             DataError: examples that differ in size, or too few for the frame.
         """
         if role not in self._made:
             split = self.source.split(role)
-            inputs = self.on_host(split)
+            inputs = self._on_host(split)
             made = Examples(inputs, split.targets, split.weights)
             if self.frame is not None:
                 try:
@@ -71,17 +81,71 @@ class Prepared:
                     raise DataError(f"dataset.frame, split {split.name!r}: {error}") from error
             for other, known in self._made.items():
                 if _shapes(known.inputs) != _shapes(made.inputs):
-                    raise self._sizes_differ(f"{split.name}, {other}")
+                    raise sizes_differ(self.source, f"{split.name}, {other}")
             self._made[role] = made
         return self._made[role]
 
-    def on_host(self, split: Split) -> Arrays:
+    def reader(self, role: str) -> Reader:
+        """Of a split that stays on disk."""
+        if role not in self._readers:
+            self._readers[role] = Reader(self.source, role, self.preprocessing, self.frame)
+        return self._readers[role]
+
+    def example(self, role: str) -> Examples:
+        """One or more, which show what all are like."""
+        return self.reader(role).example() if self.is_streamed(role) else self.examples(role)
+
+    def parts(self, role: str, size: int = BATCH) -> Iterator[Examples]:
+        """All examples in stored order, ``size`` at once."""
+        if self.is_streamed(role):
+            yield from self.reader(role).in_order(size)
+            return
+        arrays = self.examples(role).arrays
+        for first in range(0, len(self.examples(role)), size):
+            part = tf.nest.map_structure(lambda a, at=first: a[at : at + size], arrays)
+            yield Examples(part["inputs"], part.get("targets"), part.get("weights"))
+
+    def stored_inputs(self, role: str, count: int) -> Any:
+        """The first inputs of a split as they are stored, or all of them where they differ."""
+        if self.is_streamed(role):
+            reader = self.reader(role)
+            return reader.stored(np.arange(min(count, len(reader))))
+        return tf.nest.map_structure(lambda a: a[:count], self.source.split(role).inputs)
+
+    def digest(self, role: str) -> str:
+        """SHA-256 of a split's decoded content; of a sample where it is streamed."""
+        if not self.is_streamed(role):
+            return self.source.split(role).digest
+        reader = self.reader(role)
+        at = np.unique(np.linspace(0, len(reader) - 1, SAMPLE).astype(int))
+        sample = Split(reader.name, reader.stored(at)).digest
+        return hashlib.sha256(f"{len(reader)}:{sample}".encode()).hexdigest()
+
+    def digests(self) -> str:
+        """SHA-256 over the digests of all splits, by role."""
+        lines = (f"{role}:{self.digest(role)}\n" for role in sorted(ROLES))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def size(self, role: str) -> int:
+        """Stored examples of a split."""
+        return len(self.reader(role) if self.is_streamed(role) else self.source.split(role))
+
+    def _stored_batches(self, role: str) -> Iterator[Any]:
+        if not self.is_streamed(role):
+            yield from in_batches(self.source.split(role).inputs)
+            return
+        reader = self.reader(role)
+        for first in range(0, len(reader), BATCH):
+            yield from in_batches(
+                reader.stored(np.arange(first, min(first + BATCH, len(reader)))), BATCH
+            )
+
+    def _on_host(self, split: Split) -> Arrays:
         """The inputs of all examples as the device has them; where examples of their own length are
         one sequence, joined."""
         if not self.preprocessing.host.steps:
-            for array in tf.nest.flatten(split.inputs):
-                if array.dtype == object:
-                    raise self._sizes_differ(split.name)
+            if split.inputs_are_uneven:
+                raise sizes_differ(self.source, split.name)
             return split.inputs
         joins = getattr(self.frame, "whole", False) and split.inputs_are_objects
         parts = [
@@ -93,7 +157,7 @@ class Prepared:
         try:
             return tf.nest.map_structure(lambda *own: np.concatenate(own), *parts)
         except ValueError as error:
-            raise self._sizes_differ(split.name) from error
+            raise sizes_differ(self.source, split.name) from error
 
     def _check_text(self) -> None:
         """Text is not what a model takes."""
@@ -110,32 +174,17 @@ class Prepared:
                     "(_target_: pipeline.data.preprocess.Tokens), or name another feature."
                 )
 
-    def _sizes_differ(self, where: str) -> DataError:
-        """The error for examples that do not make one array."""
-        config, builder = self.source.config, self.source.builder
-        info = builder.info
-        shape = info.features[config.inputs].shape if isinstance(config.inputs, str) else ""
-        return DataError(
-            f"{config.inputs!r} of {info.full_name} differs in size from example to example "
-            f"(split {where}; TFDS declares {shape}). A batch needs one size: add a step to "
-            "dataset.preprocess that gives them one (pipeline.data.preprocess.Resize for images, "
-            "Pad for sequences), or use a dataset whose examples share one."
-        )
 
-
-def in_batches(inputs: Arrays, batch: int = BATCH) -> Iterator[Any]:
-    """The inputs in order, as tensors; one by one where they differ in size."""
-    arrays = tf.nest.flatten(inputs)
-    uneven = any(a.dtype == object and len(a) and not isinstance(a[0], bytes) for a in arrays)
-    size = 1 if uneven else batch
-    for first in range(0, len(arrays[0]), size):
-        yield tf.nest.map_structure(lambda a, at=first: _tensor(a[at : at + size]), inputs)
-
-
-def _tensor(array: np.ndarray) -> tf.Tensor:
-    if array.dtype == object and len(array) and not isinstance(array[0], bytes):
-        return tf.constant(array[0])[None]
-    return tf.constant(array)
+def sizes_differ(source: Source, where: str) -> DataError:
+    """The error for examples that do not make one array."""
+    config, info = source.config, source.builder.info
+    shape = info.features[config.inputs].shape if isinstance(config.inputs, str) else ""
+    return DataError(
+        f"{config.inputs!r} of {info.full_name} differs in size from example to example "
+        f"(split {where}; TFDS declares {shape}). A batch needs one size: add a step to "
+        "dataset.preprocess that gives them one (pipeline.data.preprocess.Resize for images, "
+        "Pad for sequences), or use a dataset whose examples share one."
+    )
 
 
 def _shapes(inputs: Arrays) -> list[tuple[int, ...]]:

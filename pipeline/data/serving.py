@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.data.examples import in_batches
 from pipeline.data.frame import Windows
-from pipeline.data.prepared import Prepared, in_batches
+from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing
 
 EXAMPLES = 8
@@ -35,12 +36,12 @@ class Served:
 
 def served(prepared: Prepared) -> Served:
     """As the dataset of ``prepared`` stores it: of a series, a window."""
-    inputs = prepared.source.split("test").inputs
     if not isinstance(prepared.frame, Windows):
-        example = tf.nest.map_structure(
-            lambda part: part.numpy(), next(in_batches(inputs, EXAMPLES))
-        )
-        return Served(prepared.preprocessing, prepared.stored, example, each=prepared.frame is None)
+        inputs = prepared.stored_inputs("test", EXAMPLES)
+        example = tf.nest.map_structure(lambda part: part.numpy(), next(in_batches(inputs)))
+        each = prepared.frame is None and not prepared.is_streamed("test")
+        return Served(prepared.preprocessing, prepared.stored, example, each)
+    inputs = prepared.source.split("test").inputs
     assert isinstance(inputs, np.ndarray)
     if inputs.dtype == object:  # text
         example = np.array([_beginning(text) for text in inputs[:1]], object)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -73,6 +74,23 @@ class Source:
         specs = self.inputs if isinstance(self.inputs, dict) else {"": self.inputs}
         words = [f"{name} {_told(spec)}".strip() for name, spec in specs.items()]
         return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
+
+    def is_streamed(self, role: str) -> bool:
+        """Whether the split stays on disk: as ``dataset.feed`` says, and ``auto`` by its size."""
+        if self.config.feed != "auto":
+            return bool(self.config.feed == "stream")
+        return self.megabytes(role) > self.config.memory
+
+    def megabytes(self, role: str) -> float:
+        """MiB of the stored inputs; of text, and where sizes are open, as many as on disk."""
+        specs = self.inputs.values() if isinstance(self.inputs, dict) else [self.inputs]
+        if all(s.shape.is_fully_defined() and s.dtype != tf.string for s in specs):
+            each = sum(s.shape.num_elements() * s.dtype.size for s in specs)
+            return self.sizes[role] * each / 2**20
+        splits = self.builder.info.splits
+        stored = sum(split.num_bytes for split in splits.values())
+        examples = sum(split.num_examples for split in splits.values())
+        return float(stored / max(1, examples) * self.sizes[role] / 2**20)
 
     def split(self, role: str) -> Split:
         """Read the split that the config gives ``role`` (train, validation or test).
@@ -200,6 +218,27 @@ def _not_finite(values: np.ndarray) -> np.ndarray:
     return np.concatenate([np.array([], int), *pieces])
 
 
+def faulty(inputs: Any, targets: np.ndarray | None, source: Source) -> Iterator[tuple[int, str]]:
+    """Which of some examples cannot be used, and why: NaN, infinity, labels outside the classes."""
+    if isinstance(inputs, np.ndarray):
+        for row in _not_finite(inputs):
+            yield int(row), f"its {source.config.inputs!r} holds NaN or infinity"
+    if targets is None:
+        return
+    for row in _not_finite(targets):
+        yield int(row), f"its {', '.join(source.target.paths)} holds NaN or infinity"
+    if source.target.kind in ("class", "classes"):
+        for row in _outside(targets, source.target):
+            yield int(row), f"its label is outside 0..{(source.target.size or 0) - 1}"
+
+
+def _outside(targets: np.ndarray, target: Target) -> np.ndarray:
+    """The examples whose labels are none of the classes."""
+    if target.kind == "classes":
+        return np.flatnonzero((targets == 255).any(1))
+    return np.flatnonzero((targets < 0) | (targets >= (target.size or 0)))
+
+
 def _check_targets(split: Split, target: Target) -> None:
     if split.targets is None:
         return
@@ -207,11 +246,7 @@ def _check_targets(split: Split, target: Target) -> None:
         _check_finite(split, split.targets, ", ".join(target.paths))
         return
     assert target.size is not None
-    outside = np.flatnonzero(
-        (split.targets == 255).any(1)
-        if target.kind == "classes"
-        else (split.targets < 0) | (split.targets >= target.size)
-    )
+    outside = _outside(split.targets, target)
     if len(outside):
         first = int(outside[0])
         is_one = "" if target.kind == "classes" else f" is {split.targets[first]},"

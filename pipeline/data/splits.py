@@ -54,6 +54,12 @@ class Split:
         return self.targets
 
     @property
+    def inputs_are_uneven(self) -> bool:
+        """Whether they differ in size."""
+        arrays = [a for a in tf.nest.flatten(self.inputs) if a.dtype == object and len(a)]
+        return any(not isinstance(array[0], bytes) for array in arrays)
+
+    @property
     def inputs_are_objects(self) -> bool:
         """Whether they are text, or differ in size."""
         return any(array.dtype == object for array in tf.nest.flatten(self.inputs))

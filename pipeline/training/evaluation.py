@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
 from layers import Layer
-from pipeline.data.feed import ResidentFeed
+from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.training.metrics import sums_of, values_of, width_of
 from pipeline.training.tasks import Task
 
@@ -26,7 +26,7 @@ class Validation:
             beyond an evaluation.
     """
 
-    feed: ResidentFeed
+    feed: Feed
     every: int
     objective: str | None = None
     maximise: bool = True
@@ -45,7 +45,7 @@ class Evaluation:
         strategy: tf.distribute.Strategy,
         model: Layer,
         task: Task,
-        feed: ResidentFeed,
+        feed: Feed,
         preprocess: Callable[[Any], Any],
         weights: Callable[[], AbstractContextManager[None]],
     ) -> None:
@@ -58,28 +58,40 @@ class Evaluation:
 
     def results(self, when: tf.Tensor | bool = True) -> tf.Tensor:
         """float64 [metrics], in cross-replica context; NaN, and no work, unless ``when``."""
+        assert isinstance(self.feed, ResidentFeed)
         steps = tf.where(when, self.feed.evaluation_steps, 0)
+        return self.values(self.sums(self.feed.data, tf.constant(0), steps))
+
+    def sums(self, data: Any, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        """Over the batches from ``first`` to before ``last``: float64, the sum of the weights of
+        their examples, and those of each metric."""
         width = 1 + width_of(self.task.metrics)
 
         def body(position: tf.Tensor, sums: tf.Tensor) -> Any:
             with tf.name_scope(""):  # else every variable's name grows in the loop
-                row = self.strategy.run(self._batch, args=(position, self.feed.data))
+                row = self.strategy.run(self._batch, args=(position, first, data))
             return position + 1, sums + self.strategy.experimental_local_results(row)[0]
 
         with self.weights():
             _, sums = tf.while_loop(
-                lambda position, _: position < steps,
+                lambda position, _: position < last,
                 body,
-                (tf.constant(0), tf.zeros([width], tf.float64)),
+                (first, tf.zeros([width], tf.float64)),
                 parallel_iterations=1,
             )
-        return values_in_graph(self.task, sums)
+        return sums
 
-    def _batch(self, position: tf.Tensor, data: Any) -> tf.Tensor:
+    def values(self, sums: tf.Tensor) -> tf.Tensor:
+        """Each metric, float64, out of what ``sums`` gives."""
+        values = values_of(self.task.metrics, sums[1:], sums[0], tnp)
+        return tf.stack([tf.cast(value, tf.float64) for value in values])
+
+    def _batch(self, position: tf.Tensor, first: tf.Tensor, data: Any) -> tf.Tensor:
         """The sum of the weights of the batch's examples, and those of each metric."""
         with tf.name_scope("evaluation"):
             context = tf.distribute.get_replica_context()
-            indices, mask = self.feed.evaluation_indices(position, context.replica_id_in_sync_group)
+            replica = context.replica_id_in_sync_group
+            indices, mask = self.feed.evaluation_indices(position, replica, first)
             batch = tf.nest.map_structure(lambda held: tf.gather(held, indices), data)
             sums = self._sums(batch, mask)
             return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
@@ -92,9 +104,3 @@ class Evaluation:
         # float64, since a float32 sum over many examples would round.
         sums = sums_of(self.task.metrics, measured, weights, tf.float64)
         return tf.concat([tf.reduce_sum(tf.cast(weights, tf.float64))[None], sums], 0)
-
-
-def values_in_graph(task: Task, sums: tf.Tensor) -> tf.Tensor:
-    """Each metric of ``task``, float64, out of the sum of the weights and the sums after it."""
-    values = values_of(task.metrics, sums[1:], sums[0], tnp)
-    return tf.stack([tf.cast(value, tf.float64) for value in values])

@@ -166,7 +166,8 @@ class InnerLoop:
         )
         if self.kept is None:
             return after
-        objective = results[list(self.evaluation.task.metrics).index(self.validation.objective)]
+        metrics = list(self.evaluation.task.metrics)
+        objective = results[metrics.index(str(self.validation.objective))]
         gain = objective - before.best if self.validation.maximise else before.best - objective
         better = tf.math.is_nan(before.best) | (gain > self.validation.min_delta)
         better &= due & tf.math.is_finite(objective)

@@ -75,11 +75,13 @@ def run(
     pace, spent = Pace(), spent or Spent()
     while step < plan.total:
         n = plan.call_from(step, progress.best_step, pace, trainer.keeps_best)
+        n = min(n, trainer.most_from(step))
         begun = time.perf_counter()
         trained = trainer.train(n, progress.best, evaluate_last=step + n == plan.total)
         seconds = time.perf_counter() - begun
         pace.took(n, seconds)
-        spent.on_call(n, seconds, len(trained.evaluations) * trainer.evaluation_seconds)
+        evaluating = len(trained.evaluations) * trainer.evaluation_seconds
+        spent.on_call(n, seconds, evaluating, trained.waited)
 
         first, step = step, step + len(trained.rows)
         done, improved, measured = first, False, {}

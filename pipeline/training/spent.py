@@ -29,10 +29,13 @@ class Spent:
         finally:
             self._seconds[name] += time.perf_counter() - begun
 
-    def on_call(self, steps: int, seconds: float, evaluating: float) -> None:
-        """A call into the graph has taken so many steps, ``evaluating`` some of its seconds."""
+    def on_call(self, steps: int, seconds: float, evaluating: float, waiting: float = 0.0) -> None:
+        """A call into the graph has taken so many steps. Of its seconds it was ``evaluating`` some,
+        and ``waiting`` for data."""
+        seconds = max(0.0, seconds - waiting)
         evaluating = min(evaluating, seconds)
         self._steps += steps
+        self._seconds["waiting"] += waiting
         self._seconds["evaluation"] += evaluating
         self._seconds["training"] += seconds - evaluating
 
@@ -47,7 +50,7 @@ class Spent:
     def shares(self) -> dict[str, float]:
         """Of the time since training began; they add up to 1."""
         elapsed = time.perf_counter() - self._begun
-        names = ("training", "evaluation", "tracking", "checkpoint")
+        names = ("training", "waiting", "evaluation", "tracking", "checkpoint")
         found = {name: self._seconds[name] / elapsed for name in names}
         return found | {"other": 1.0 - sum(found.values())}
 

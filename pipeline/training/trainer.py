@@ -19,7 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from layers import Layer
-from pipeline.data.feed import Feed
+from pipeline.data.feed import Feed, ResidentFeed
+from pipeline.data.stream import StreamFeed
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.training.average import WeightAverage
 from pipeline.training.compilation import Compilation
@@ -40,12 +41,14 @@ class Trained:
         evaluations: each with the step after which it was made.
         kept: the step whose state is kept, as the best of them; None: none was better than before.
         failure: why training cannot go on after these rows; empty where it can.
+        waited: seconds, for data.
     """
 
     rows: np.ndarray
     evaluations: list[tuple[int, dict[str, float]]]
     kept: int | None
     failure: str = ""
+    waited: float = 0.0
 
 
 class Trainer:
@@ -108,12 +111,14 @@ class Trainer:
         )
         self.columns = self._step.columns
         self.kept: KeptState | None = None
-        if validation and validation.objective and can_be_kept(self.objects):
+        # What is streamed is evaluated between calls, not within them.
+        in_graph = validation if validation and isinstance(validation.feed, ResidentFeed) else None
+        if in_graph and in_graph.objective and can_be_kept(self.objects):
             self.kept = KeptState(self.objects)
         self._inner = InnerLoop(strategy, self.step, self._step, feed, steps_per_call)
-        if validation:
-            self._inner.validation = validation
-            self._inner.evaluation = self._evaluation(validation.feed)
+        if in_graph:
+            self._inner.validation = in_graph
+            self._inner.evaluation = self._evaluation(in_graph.feed)
             self._inner.kept = self.kept
         self._make_loop()
         self._evaluations: dict[str, Any] = {}
@@ -186,6 +191,7 @@ class Trainer:
             best: of the objective, so far; the state at an evaluation that is better is kept.
             evaluate_last: evaluate after the last step, due or not.
         """
+        before = self.waited
         try:
             call = self._call(steps, best, evaluate_last)
         except tf.errors.UnimplementedError as error:
@@ -197,19 +203,39 @@ class Trainer:
             (int(step), self._named(values)) for step, *values in call.evaluations[: call.count]
         ]
         kept = int(call.kept) if call.kept >= 0 else None
+        waited = self.waited - before
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(bad):
             failure = self._failure(rows[bad[0]], call.first + int(bad[0]) + 1, call.first, steps)
-            return Trained(rows[: bad[0]], evaluations, kept, failure)
+            return Trained(rows[: bad[0]], evaluations, kept, failure, waited)
         if call.last != call.first + steps:
             raise TrainingError(
                 f"{steps} steps were asked for and the step counter moved from {call.first} to "
                 f"{call.last}"
             )
-        return Trained(rows, evaluations, kept)
+        outside = self.validation if self._inner.validation is None else None
+        if outside and (evaluate_last or call.last % outside.every == 0):
+            evaluations = [(int(call.last), self.evaluate(outside.feed))]
+        return Trained(rows, evaluations, kept, waited=waited)
+
+    def most_from(self, step: int) -> int:
+        """Steps that a call may take from ``step`` on."""
+        return self.feed.most_from(step) or self.steps_per_call
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which training has waited for data."""
+        return self.feed.waited if isinstance(self.feed, StreamFeed) else 0.0
+
+    def close(self) -> None:
+        """Read no more data."""
+        if isinstance(self.feed, StreamFeed):
+            self.feed.close()
 
     def evaluate(self, feed: Feed) -> dict[str, float]:
         """Each metric over every example of the split, with the average if kept."""
+        if isinstance(feed, StreamFeed):
+            return self._evaluate_stream(feed)
         if self.validation is not None and feed is self.validation.feed:
             # In the graph that does so in training, so that it comes out the same to the bit.
             _, *values = self._call(0, evaluate_last=True).evaluations[0]
@@ -220,6 +246,17 @@ class Trainer:
                 self._evaluation(feed).results, autograph=False
             )
         return self._named(self._evaluations[feed.name]().numpy())
+
+    def _evaluate_stream(self, feed: StreamFeed) -> dict[str, float]:
+        evaluation = self._evaluation(feed)
+        if feed.name not in self._evaluations:
+            self._evaluations[feed.name] = tf.function(evaluation.sums, autograph=False)
+        sums: Any = 0.0
+        for chunk in feed.in_stored_order():
+            last = min(chunk.first + feed.steps, feed.evaluation_steps)
+            ends = tf.constant(chunk.first), tf.constant(last)
+            sums = sums + self._evaluations[feed.name](chunk.data, *ends)
+        return self._named(evaluation.values(sums).numpy())
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
         """Inside, the model holds the weights that are evaluated and exported."""
@@ -235,8 +272,17 @@ class Trainer:
         count, seed = tf.constant(steps, tf.int64), tf.constant(self.seed, tf.int64)
         so_far = tf.constant(math.nan if best is None else best, tf.float64)
         rate = tf.constant(self.learning_rate, tf.float32)
-        at_end, orders = tf.constant(evaluate_last), self._orders(count, seed)
-        return [count, orders, self.feed.data, so_far, at_end, seed, rate]
+        orders, data = self._data(steps, count, seed)
+        return [count, orders, data, so_far, tf.constant(evaluate_last), seed, rate]
+
+    def _data(self, steps: int, count: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        """In which order what is visited, for a call of so many steps."""
+        if isinstance(self.feed, StreamFeed):
+            feed = self.feed
+            chunk = feed.chunk(self.current_step, self.seed) if steps else feed.idle()
+            return tf.constant(chunk.first, tf.int64), chunk.data
+        assert isinstance(self.feed, ResidentFeed)
+        return self._orders(count, seed), self.feed.data
 
     def program(self) -> str:
         """What XLA has made of the loop, in its own language (HLO)."""
@@ -276,10 +322,13 @@ class Trainer:
         )
 
     def _make_loop(self) -> None:
-        # Not within what XLA compiles: it sorts three times as slowly as TensorFlow does.
-        self._orders = tf.function(
-            self._inner.orders, autograph=False, input_signature=[tf.TensorSpec([], tf.int64)] * 2
-        )
+        if isinstance(self.feed, ResidentFeed):
+            # Not within what XLA compiles: it sorts three times as slowly as TensorFlow does.
+            self._orders = tf.function(
+                self._inner.orders,
+                autograph=False,
+                input_signature=[tf.TensorSpec([], tf.int64)] * 2,
+            )
         compile_it = self.compilation.mode == "loop" or None
         self._loop = tf.function(self._inner, jit_compile=compile_it, autograph=False)
 

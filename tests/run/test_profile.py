@@ -54,6 +54,6 @@ def test_profile_tells_where_the_time_went_and_changes_nothing(
 def test_every_run_tells_the_shares_of_its_time(fit: Callable[..., Any], store: Any) -> None:
     metrics = store.recorded(fit(*SHORT).run_id).metrics
     shares = [v for k, v in metrics.items() if k.startswith("speed/share/")]
-    assert len(shares) == 5
+    assert len(shares) == 6
     assert sum(shares) == pytest.approx(1.0, abs=1e-6)
     assert min(shares) >= 0

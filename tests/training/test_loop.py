@@ -37,6 +37,9 @@ class CountingTrainer:
         self.plan = _plan()
         self.scores: Iterator[float] = iter(())
 
+    def most_from(self, step: int) -> int:
+        return 1000
+
     def train(self, steps: int, best: float | None = None, evaluate_last: bool = False) -> Trained:
         self.calls.append(steps)
         first = self.current_step

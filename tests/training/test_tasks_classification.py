@@ -18,7 +18,7 @@ from pipeline.training.tasks import Classification, DataSpec
 
 Measured = Callable[..., dict[str, float]]
 NAMES = ("ant", "bee", "cat", "dog")
-DATA = DataSpec("animals", 4, NAMES, counts=np.array([6, 2, 0, 8]))
+DATA = DataSpec("animals", 4, NAMES, counts=lambda: np.array([6, 2, 0, 8]))
 TWO = DataSpec("mails", 2, ("ham", "spam"))
 
 

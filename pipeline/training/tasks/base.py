@@ -33,7 +33,7 @@ class DataSpec:
         names: of the classes, targets or columns, where they have names.
         inputs: of a batch, as the model is called with it.
         target: of a batch; None: the input is the target.
-        counts: of the classes in the training split, ``[classes]``.
+        counts: tells how many examples each class has in the training split, ``[classes]``.
         token_bytes: UTF-8 bytes of each token of the vocabulary, ``[outputs]``.
         padding: the token that fills up short sequences; None: there is none.
         decode: tokens to text.
@@ -44,7 +44,7 @@ class DataSpec:
     names: tuple[str, ...] = ()
     inputs: Any = None
     target: tf.TensorSpec | None = None
-    counts: np.ndarray | None = field(default=None, repr=False)
+    counts: Callable[[], np.ndarray] | None = field(default=None, repr=False)
     token_bytes: np.ndarray | None = field(default=None, repr=False)
     padding: int | None = None
     decode: Callable[[np.ndarray], list[str]] | None = field(default=None, repr=False)

@@ -166,8 +166,9 @@ def _weights(asked: Any, data: DataSpec) -> np.ndarray:
                 f"task.class_weights=balanced: the classes of {data.name!r} are not counted; give "
                 "a number for each class"
             )
-        there = data.counts > 0
-        balanced = data.counts.sum() / (there.sum() * np.maximum(data.counts, 1))
+        counts = data.counts()
+        there = counts > 0
+        balanced = counts.sum() / (there.sum() * np.maximum(counts, 1))
         return np.where(there, balanced, 1.0).astype(np.float32)
     if isinstance(asked, Mapping):
         for name in asked:
