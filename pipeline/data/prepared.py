@@ -48,9 +48,9 @@ class Prepared:
         self._readers: dict[str, Reader] = {}
         self._check_text()
         preprocessing.host.fit(lambda: self._stored_batches("train"), self.stored)
+        spec = self.example("train").element_spec
         self.model_inputs = preprocessing.device.fit(
-            lambda: (part.inputs for part in self.parts("train")),
-            self.example("train").element_spec,
+            lambda: (part.inputs for part in self.parts("train")), spec
         )
 
     @property
