@@ -47,6 +47,16 @@ def test_contrast_is_a_factor_about_the_mean_grey() -> None:
     assert found.max() > 1.45
 
 
+def test_brightness_and_contrast_are_drawn_apart() -> None:
+    one = IMAGES[..., :1]
+    found = run(Colour(brightness=0.3, contrast=0.3), one)
+    brightness = found.mean((1, 2, 3)) / one.mean((1, 2, 3))  # contrast leaves the mean
+    contrast = found.std((1, 2, 3)) / one.std((1, 2, 3)) / brightness
+    assert brightness.std() > 0.1
+    assert contrast.std() > 0.1
+    assert abs(np.corrcoef(brightness, contrast)[0, 1]) < 0.3
+
+
 def test_saturation_is_a_factor_about_the_pixels_grey() -> None:
     changed = run(Colour(saturation=0.8))
     np.testing.assert_allclose(grey(changed), grey(IMAGES), atol=1e-5)
@@ -70,10 +80,15 @@ def test_grey_is_pillows() -> None:
     np.testing.assert_array_equal(grey(tf.constant(one)), one)
 
 
+def test_nothing_leaves_the_range() -> None:
+    for step in (Colour(brightness=1), Colour(contrast=1), Colour(saturation=1)):
+        found = run(step, np.concatenate([IMAGES[:50] - 0.3, IMAGES[50:] + 0.4]))
+        assert found.min() >= 0.0, step
+        assert found.max() == 1.0, step  # and what would be beyond is cut off
+
+
 def test_any_range_of_values_is_treated_alike() -> None:
     plain = run(Colour(0.9, 0.9, 0.9))
-    assert plain.min() == 0.0  # what would leave the range is cut off
-    assert plain.max() == 1.0
     bytes_ = run(Colour(0.9, 0.9, 0.9, low=0, high=255), IMAGES * 255)
     np.testing.assert_allclose(bytes_, plain * 255, atol=1e-2)
     mean, std = np.float32([0.4, 0.5, 0.6]), np.float32([0.2, 0.3, 0.4])

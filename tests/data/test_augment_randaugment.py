@@ -62,6 +62,15 @@ def test_thresholds_and_levels_are_pillows(strength: float) -> None:
     np.testing.assert_allclose(found, each(lambda i: ImageOps.posterize(i, bits)), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["solarize", "posterize"])
+def test_rounding_of_preprocessing_lifts_nothing_over_a_threshold(name: str) -> None:
+    levels = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1) / np.float32(255)
+    kind, sign = tf.constant([OPERATIONS.index(name)]), tf.ones([1])
+    expected = toned(tf.constant(levels), kind, sign, 0.5)
+    for other in (np.nextafter(levels, np.float32(0)), np.nextafter(levels, np.float32(1))):
+        np.testing.assert_allclose(toned(tf.constant(other), kind, sign, 0.5), expected, atol=1e-6)
+
+
 def test_auto_contrast_is_pillows_and_leaves_one_colour_alone() -> None:
     found = tone("auto_contrast", 1.0, 0.1)
     np.testing.assert_allclose(found, each(ImageOps.autocontrast), atol=1.01 / 255)
