@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+from omegaconf import OmegaConf
 from PIL import Image
 
 from pipeline.data.augment import Colour
@@ -95,6 +96,12 @@ def test_any_range_of_values_is_treated_alike() -> None:
     ends = {"low": list(-mean / std), "high": list((1 - mean) / std)}
     standardized = run(Colour(0.9, 0.9, 0.9, **ends), (IMAGES - mean) / std)
     np.testing.assert_allclose(standardized, (plain - mean) / std, atol=1e-4)
+
+
+def test_hydras_lists_are_taken() -> None:
+    ends = OmegaConf.create({"low": [0, 0, 0], "high": [1, 1, 2]})
+    found = Colour(0.5, low=ends.low, high=ends.high)
+    assert repr(found).endswith("low=[0.0, 0.0, 0.0], high=[1.0, 1.0, 2.0])")
 
 
 def test_images_of_one_channel_are_brighter_and_of_more_contrast_too() -> None:

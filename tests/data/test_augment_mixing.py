@@ -55,6 +55,15 @@ def test_mixup_is_the_weighted_mean_with_the_neighbour() -> None:
     assert len(np.unique(share)) > BATCH / 2  # each example its own
 
 
+def test_shares_are_the_same_to_the_bit_in_parts_of_the_batch() -> None:
+    """Powers and cosines of a few numbers may differ in the last bit from those of many."""
+    _, share = MixUp(0.4)(tf.constant(IMAGES), draw())
+    for start in range(0, BATCH, 10):
+        part = Draw(draw().key, tf.range(start, start + 10), BATCH)
+        found = MixUp(0.4)(tf.constant(IMAGES[start : start + 10]), part).share
+        np.testing.assert_array_equal(found, share[start : start + 10])
+
+
 @pytest.mark.parametrize("step", [MixUp(1.0, probability=0.3), CutMix(1.0, probability=0.3)])
 def test_as_many_are_mixed_as_probable(step) -> None:
     x, share = step(tf.constant(IMAGES), draw())
