@@ -6,34 +6,41 @@ twentieth. Studies over many runs have time for plots.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.analysis.classification import Mistake
+from pipeline.analysis.drawing import (
+    BLACK,
+    BLUE,
+    GREY,
+    LONGEST,
+    MARGIN,
+    SIDE,
+    WHITE,
+    fitted,
+    font,
+    short,
+    stretched,
+)
 
-WHITE, BLACK, GREY, BLUE = (255, 255, 255), (20, 20, 20), (110, 110, 110), (8, 69, 148)
-MARGIN = 12  # pixels
-LONGEST = 24  # characters of a class's name that are shown
 COUNTED = 40  # classes up to which the counts are written into the cells
 LABELLED = 100  # classes up to which the rows and columns have names
-COLUMNS, SIDE, CAPTION = 6, 112, 54  # of the grid of images: side of an image, lines below it
+COLUMNS, CAPTION = 6, 54  # of the grid of images: pixels of the lines below one
 
 
 def confusion_picture(matrix: np.ndarray, names: Sequence[str], title: str) -> Image.Image:
     """A row for each true class, a column for each predicted one; the shade is the row's share."""
     classes = len(matrix)
     cell = _cell(classes)
-    words = [_short(name) for name in names] if classes <= LABELLED else []
-    font = _font(min(13, max(8, cell - 2)))
-    beside = max((round(font.getlength(word)) for word in words), default=0) + MARGIN
+    words = [short(name) for name in names] if classes <= LABELLED else []
+    letters = font(min(13, max(8, cell - 2)))
+    beside = max((round(letters.getlength(word)) for word in words), default=0) + MARGIN
     left, top = MARGIN + 20 + beside, 3 * MARGIN + 36 + beside
     side = cell * classes
-    width = max(left + side + MARGIN, left + round(_font(15).getlength(title)) + MARGIN)
+    width = max(left + side + MARGIN, left + round(font(15).getlength(title)) + MARGIN)
     picture = Image.new("RGB", (width, top + side + MARGIN), WHITE)
     draw = ImageDraw.Draw(picture)
 
@@ -45,20 +52,20 @@ def confusion_picture(matrix: np.ndarray, names: Sequence[str], title: str) -> I
     picture.paste(Image.fromarray(shade), (left, top))
     draw.rectangle((left - 1, top - 1, left + side, top + side), outline=GREY)
 
-    draw.text((left, MARGIN), title, BLACK, _font(15))
-    draw.text((left, MARGIN + 24), "predicted \u2192", GREY, _font(12))
-    _sideways(picture, "\u2190 truth", (MARGIN, top), _font(12), GREY)
+    draw.text((left, MARGIN), title, BLACK, font(15))
+    draw.text((left, MARGIN + 24), "predicted \u2192", GREY, font(12))
+    _sideways(picture, "\u2190 truth", (MARGIN, top), font(12), GREY)
     for i, word in enumerate(words):
         middle = i * cell + cell // 2
-        draw.text((left - 6, top + middle), word, BLACK, font, anchor="rm")
-        place = (left + middle - round(font.size) // 2, top - 6)
-        _sideways(picture, word, place, font, BLACK, above=True)
+        draw.text((left - 6, top + middle), word, BLACK, letters, anchor="rm")
+        place = (left + middle - round(letters.size) // 2, top - 6)
+        _sideways(picture, word, place, letters, BLACK, above=True)
     if classes <= COUNTED:
         for row, column in np.argwhere(matrix):
             place = (left + column * cell + cell // 2, top + row * cell + cell // 2)
             dark = shares[row, column] > 0.25
             text = f"{matrix[row, column]}"
-            draw.text(place, text, WHITE if dark else BLACK, font, anchor="mm")
+            draw.text(place, text, WHITE if dark else BLACK, letters, anchor="mm")
     return picture
 
 
@@ -75,13 +82,13 @@ def mistakes_picture(
     size = (MARGIN + COLUMNS * (SIDE + MARGIN), 4 * MARGIN + lines * (SIDE + CAPTION + MARGIN))
     picture = Image.new("RGB", size, WHITE)
     draw = ImageDraw.Draw(picture)
-    draw.text((MARGIN, MARGIN), title, BLACK, _font(15))
-    for place, (image, mistake) in enumerate(zip(_stretched(images), found, strict=True)):
+    draw.text((MARGIN, MARGIN), title, BLACK, font(15))
+    for place, (image, mistake) in enumerate(zip(stretched(images), found, strict=True)):
         row, column = divmod(place, COLUMNS)
         x = MARGIN + column * (SIDE + MARGIN)
         y = 4 * MARGIN + row * (SIDE + CAPTION + MARGIN)
         draw.rectangle((x, y, x + SIDE - 1, y + SIDE - 1), (235, 235, 235))
-        shown = _fitted(image)
+        shown = fitted(image)
         picture.paste(shown, (x + (SIDE - shown.width) // 2, y + (SIDE - shown.height) // 2))
         caption = (
             (f"example {mistake.index}", GREY),
@@ -89,7 +96,7 @@ def mistakes_picture(
             (_captioned("said", names[mistake.predicted], mistake.p_predicted), (170, 20, 20)),
         )
         for line, (text, colour) in enumerate(caption):
-            draw.text((x, y + SIDE + 3 + 16 * line), text, colour, _font(12))
+            draw.text((x, y + SIDE + 3 + 16 * line), text, colour, font(12))
     return picture
 
 
@@ -104,63 +111,27 @@ def _cell(classes: int) -> int:
     return max(1, 1000 // classes)
 
 
-def _stretched(images: np.ndarray) -> np.ndarray:
-    values = images.astype(np.float64)
-    low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
-    scaled = (values - low) / (high - low if high > low else 1.0)
-    return np.round(scaled * 255).astype(np.uint8)
-
-
-def _fitted(image: np.ndarray) -> Image.Image:
-    """As large as the place, small pixels kept apart."""
-    whole = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
-    factor = SIDE / max(whole.size)
-    size = (max(1, round(whole.width * factor)), max(1, round(whole.height * factor)))
-    how = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
-    return whole.resize(size, how)
-
-
 def _captioned(word: str, name: str, probability: float) -> str:
     """As much of the name as there is room for."""
     rest = f": {probability:.3f}"
     for length in range(min(len(name), LONGEST), 0, -1):
-        text = f"{word} {_short(name, length)}{rest}"
-        if _font(12).getlength(text) <= SIDE + MARGIN - 4:
+        text = f"{word} {short(name, length)}{rest}"
+        if font(12).getlength(text) <= SIDE + MARGIN - 4:
             return text
     return word + rest
-
-
-def _short(name: str, longest: int = LONGEST) -> str:
-    return name if len(name) <= longest else name[: max(1, longest - 1)] + "\u2026"
 
 
 def _sideways(
     picture: Image.Image,
     text: str,
     place: tuple[int, int],
-    font: ImageFont.FreeTypeFont,
+    letters: ImageFont.FreeTypeFont,
     colour: tuple[int, int, int],
     above: bool = False,
 ) -> None:
     """``text`` read from below, from ``place`` on: down from it, or up to it where ``above``."""
-    width, height = round(font.getlength(text)) + 2, round(font.size * 1.3)
+    width, height = round(letters.getlength(text)) + 2, round(letters.size * 1.3)
     strip = Image.new("RGB", (width, height), WHITE)
-    ImageDraw.Draw(strip).text((0, 0), text, colour, font)
+    ImageDraw.Draw(strip).text((0, 0), text, colour, letters)
     x, y = place
     picture.paste(strip.rotate(90, expand=True), (x, y - width if above else y))
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which knows most alphabets, from matplotlib's files; MLflow installs it.
-
-    matplotlib is not imported for it. Pillow's own font knows plain Latin letters only.
-    """
-    found = importlib.util.find_spec("matplotlib")
-    if found is not None and found.origin:
-        file = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if file.exists():
-            return ImageFont.truetype(file, size)
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)
-    return font

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.analysis import pictures
+from pipeline.analysis import drawing, pictures
 from pipeline.analysis.classification import Mistake
 
 NAMES = ["zero", "one", "two"]
@@ -101,12 +101,12 @@ def test_no_mistakes_make_a_picture_that_says_so() -> None:
 def test_captions_keep_to_their_column(name: str) -> None:
     text = pictures._captioned("said", name, 0.123)
     assert text.endswith(": 0.123")
-    assert pictures._font(12).getlength(text) <= pictures.SIDE + pictures.MARGIN
+    assert drawing.font(12).getlength(text) <= pictures.SIDE + pictures.MARGIN
 
 
 def test_the_font_knows_more_than_plain_letters() -> None:
     """Pillow's own draws a box for them."""
-    font = pictures._font(12)
+    font = drawing.font(12)
     unknown = bytes(font.getmask("\u0378"))  # no such character
     assert all(bytes(font.getmask(letter)) != unknown for letter in "\u00e4\u0436\u03bb\u2192")
 
