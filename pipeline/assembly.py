@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 import layers
 from pipeline.data import source as sources
+from pipeline.data.augment import Augmentation
 from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.data.frame import NextToken
 from pipeline.data.prepared import Prepared
@@ -152,6 +153,7 @@ def assemble(config: DictConfig) -> Assembly:
         ),
         steps_per_call=plan.steps_per_call,
         validation=_validation(plan, task, validation),
+        augmentation=_augmentation(config, prepared, model, replicas),
     )
     return Assembly(
         config,
@@ -277,6 +279,33 @@ def _validation(plan: Plan, task: Task, feed: Feed) -> Validation:
     by_it = prefix == "val" and name in task.metrics and plan.checkpoint_seconds > 0
     objective = name if by_it else None
     return Validation(feed, plan.evaluate_every, objective, plan.maximise, plan.min_delta)
+
+
+def _augmentation(
+    config: DictConfig, prepared: Prepared, model: layers.Layer, replicas: int
+) -> Augmentation | None:
+    """What ``dataset.augment`` says; refused where the examples or the model cannot do with it."""
+    steps = _make(config.dataset, "augment", "dataset.augment")
+    if not steps:
+        return None
+    batch = config.trainer.batch_size
+    augmentation = Augmentation(steps, batch)
+    learners = [layer for layer in layers.layers_of(model) if layer.trains_itself]
+    if augmentation.mixes and learners:
+        raise ConfigError(
+            f"dataset.augment mixes examples and their targets, but {learners[0].label} trains "
+            "itself, with one target an example. Leave MixUp and CutMix out."
+        )
+    size = batch // (replicas * config.trainer.accumulate)
+    part = next(iter(prepared.parts("train", size)))
+    inputs = prepared.preprocessing.device(tf.nest.map_structure(tf.constant, part.inputs))
+    positions = tf.range(len(part))
+    try:
+        augmentation.check(tf.nest.map_structure(lambda t: t.numpy(), inputs))
+        augmentation(inputs, tf.zeros([2], tf.int64), positions)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"dataset.augment: {error}") from error
+    return augmentation
 
 
 def check_batch(batch: int, replicas: int, accumulate: int) -> None:

@@ -21,6 +21,7 @@ from layers import (
     published_metrics,
     training_step,
 )
+from pipeline.data.augment import Augmentation, neighbours
 from pipeline.data.feed import Feed
 from pipeline.training.average import WeightAverage
 from pipeline.training.columns import Columns
@@ -40,6 +41,7 @@ class TrainingStep:
         accumulate: microbatches whose gradients are summed before the one reduction.
         mode: of compilation. ``gradients``: forward and backward of each microbatch by XLA;
             ``loop``: the caller compiles all of it.
+        augmentation: changes the inputs, as the model takes them, at random.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class TrainingStep:
         accumulate: int,
         average: WeightAverage | None,
         mode: str,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.model = model
         self.task = task
@@ -65,6 +68,7 @@ class TrainingStep:
         self.accumulate = accumulate
         self.average = average
         self.mode = mode
+        self.augmentation = augmentation
         self.trainable = outer_variables(model)
         self.published = published_metrics(model)
         self.carrying = carrying(model)
@@ -151,6 +155,11 @@ class TrainingStep:
             sums += part_sums
         return gradients, sums
 
+    def _positions(self, replica: Any, microbatch: int) -> tf.Tensor:
+        """Where in the global batch the examples of a microbatch are, int32."""
+        size = self.feed.per_replica // self.accumulate
+        return replica * self.feed.per_replica + microbatch * size + tf.range(size)
+
     def _backward(self, microbatch: int) -> Callable[..., tuple[list[tf.Tensor], tf.Tensor]]:
         if self.mode != "gradients":
             return partial(self._gradients, microbatch)
@@ -174,7 +183,12 @@ class TrainingStep:
         variables = list(self.trainable.values())
         with tf.name_scope("input"):
             x = self.preprocess(batch["inputs"])
-        y, weights = batch.get("targets", x), batch.get("weights")
+        y, weights, own = batch.get("targets", x), batch.get("weights"), None
+        if self.augmentation is not None:
+            with tf.name_scope("input"):
+                key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
+                mixed = self.augmentation(x, key, self._positions(replica, microbatch))
+                x, own = mixed.x, mixed.share
         with (
             training_step(
                 seed=seed,
@@ -192,6 +206,8 @@ class TrainingStep:
             with tf.name_scope("forward"):
                 outputs = self.model(x, training=True)
                 loss = self.task.loss(outputs, y)
+                if own is not None:  # the share of its own in each; the rest is its neighbour's
+                    loss = own * loss + (1.0 - own) * self.task.loss(outputs, neighbours(y))
                 weighted = loss if weights is None else loss * weights
                 objective = tf.reduce_sum(weighted) / self.feed.batch
                 if self.penalty is not None:

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from layers import Layer
+from pipeline.data.augment import Augmentation
 from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.data.stream import StreamFeed
 from pipeline.errors import ConfigError, TrainingError
@@ -77,6 +78,7 @@ class Trainer:
         compilation: Compilation,
         steps_per_call: int,
         validation: Validation | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.strategy = strategy
         self.model = model
@@ -108,6 +110,7 @@ class Trainer:
             accumulate,
             average,
             compilation.mode,
+            augmentation,
         )
         self.columns = self._step.columns
         self.kept: KeptState | None = None

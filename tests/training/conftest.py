@@ -27,6 +27,7 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
     import tensorflow as tf
 
     import layers
+    from pipeline.data.augment import Augmentation
     from pipeline.data.examples import Examples
     from pipeline.data.feed import ResidentFeed
     from pipeline.training.average import WeightAverage
@@ -50,6 +51,7 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
         factor: Any = lambda step: tf.ones([]),
         steps_per_call: int = 50,
         validation: dict[str, Any] | None = None,
+        augment: dict[str, Any] | None = None,
     ) -> Any:
         strategy = strategy_of(replicas)
         feed = ResidentFeed(strategy, "train", Examples(*data), batch)
@@ -87,6 +89,7 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
             compilation=Compilation(mode, "asked for by trainer.compile"),
             steps_per_call=steps_per_call,
             validation=Validation(held_out, **validation) if validation else None,
+            augmentation=Augmentation(augment, batch) if augment else None,
         )
 
     return make
