@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -48,13 +48,17 @@ class Vocabulary(tf.Module):
         """Take the pieces from ``texts``, batches ``[b]`` of strings. ``label``: for messages."""
         counts: Counter[bytes] = Counter()
         for text in texts:
-            counts.update(self.units(text).flat_values.numpy().tolist())
+            counts.update(self.count(text))
         if not counts:
             raise DataError(f"{label}: there is no text in the training split.")
         self._take(self.choose(label, counts))
 
+    def count(self, text: tf.Tensor) -> Mapping[bytes, int]:
+        """How often each unit occurs in ``[b]`` strings."""
+        return Counter(self.units(text).flat_values.numpy().tolist())
+
     def units(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """What is counted: ``[b] -> [b, (n)]`` strings."""
+        """What a text is cut into: ``[b] -> [b, (n)]`` strings."""
         raise NotImplementedError
 
     def choose(self, label: str, counts: Counter[bytes]) -> list[bytes]:
@@ -71,8 +75,12 @@ class Vocabulary(tf.Module):
     def _take(self, pieces: list[bytes]) -> None:
         self.pieces = np.array([*RESERVED, *pieces], object)
         numbers = tf.range(len(RESERVED), len(self.pieces), dtype=tf.int32)
-        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(pieces, tf.string), numbers)
+        entries = tf.lookup.KeyValueTensorInitializer(self._keys(pieces), numbers)
         self.table = tf.lookup.StaticHashTable(entries, self.missing)
+
+    def _keys(self, pieces: list[bytes]) -> tf.Tensor:
+        """What the table finds the pieces by."""
+        return tf.constant(pieces, tf.string)
 
 
 class Bytes(Vocabulary):
@@ -96,13 +104,22 @@ class Bytes(Vocabulary):
 class Characters(Vocabulary):
     """The code points of the training split, the most frequent first."""
 
-    def units(self, text: tf.Tensor) -> tf.RaggedTensor:
-        return tf.strings.unicode_split(text, "UTF-8", errors="replace")
+    def count(self, text: tf.Tensor) -> dict[bytes, int]:
+        points, counts = np.unique(_points(text).flat_values, return_counts=True)
+        return {chr(point).encode(): n for point, n in zip(points, counts.tolist(), strict=True)}
 
     def ids(self, text: tf.Tensor, length: int | None) -> tf.RaggedTensor:
-        if length is not None:  # four bytes at most are a character
+        if length is not None:
             text = tf.strings.substr(text, 0, length, unit="UTF8_CHAR")
-        return super().ids(text, length)
+        points = _points(text)
+        return points.with_flat_values(self.table.lookup(points.flat_values))
+
+    def _keys(self, pieces: list[bytes]) -> tf.Tensor:
+        return tf.constant([ord(piece.decode()) for piece in pieces], tf.int32)
+
+
+def _points(text: tf.Tensor) -> tf.RaggedTensor:
+    return tf.strings.unicode_decode(text, "UTF-8", errors="replace")
 
 
 class Words(Vocabulary):
@@ -111,7 +128,7 @@ class Words(Vocabulary):
     exact: ClassVar[bool] = False
 
     def units(self, text: tf.Tensor) -> tf.RaggedTensor:
-        return tf.strings.split(tf.strings.regex_replace(text, r"([^\s\pL\pN\pM_'])", r" \1 "))
+        return tf.strings.split(tf.strings.regex_replace(text, r"[^\s\pL\pN\pM_']", r" \0 "))
 
 
 class Subwords(Vocabulary):
@@ -127,7 +144,7 @@ class Subwords(Vocabulary):
 
     def units(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Words with the space before them, and single white space."""
-        marked = tf.strings.regex_replace(text, r"( ?[^\s]+|\s)", rb"\1" + _END)
+        marked = tf.strings.regex_replace(text, r" ?[^\s]+|\s", rb"\0" + _END)
         words = tf.strings.split(marked, _END)
         return tf.ragged.boolean_mask(words, tf.strings.length(words) > 0)
 
@@ -144,44 +161,57 @@ class Subwords(Vocabulary):
             words = words[:, :length]  # each has one piece at least
         # Texts repeat their words, so each is looked up once.
         word, index = tf.unique(words.flat_values)
-        ids = tf.gather(self._longest_match(word, length), index)
+        ids = tf.gather(self.match(word, tf.int32.max if length is None else length), index)
         return words.with_flat_values(ids).merge_dims(1, 2)
 
     def _take(self, pieces: list[bytes]) -> None:
         super()._take(pieces)
         self.lengths = np.array([1 if not p else len(p) for p in self.pieces], np.int32)
         self.tried = np.array(sorted({len(p) for p in pieces}, reverse=True), np.int32)
+        # A graph of its own, because step by step the loop takes three times as long.
+        signature = [tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)]
+        self.match = tf.function(self._longest_match, signature, autograph=False)
 
-    def _longest_match(self, words: tf.Tensor, length: int | None) -> tf.RaggedTensor:
-        """The ids of ``words`` ``[n]``, a piece of each at a time: ``[n, (pieces)]``."""
-        ends = tf.strings.length(words)
+    def _longest_match(self, words: tf.Tensor, most: tf.Tensor) -> tf.RaggedTensor:
+        """The ids of ``words`` ``[n]``, a piece of each at a time: ``[n, (pieces)]``.
+
+        ``most``: pieces of a word that are wanted.
+        """
         count = tf.size(words)
-        most = tf.int32.max if length is None else length
 
-        def unfinished(step: tf.Tensor, at: tf.Tensor, ids: tf.TensorArray) -> tf.Tensor:
+        def unfinished(step: tf.Tensor, live: tf.Tensor, at: tf.Tensor, ids: Any) -> tf.Tensor:
             # Once in any case: a TensorArray of nothing cannot be stacked.
-            return (step < 1) | (step < most) & tf.reduce_any(at < ends)
+            return (step < 1) | (step < most) & (tf.size(live) > 0)
 
-        def next_piece(step: tf.Tensor, at: tf.Tensor, ids: tf.TensorArray) -> tuple:
-            shape = tf.stack([count, len(self.tried)])
-            starts = tf.broadcast_to(at[:, tf.newaxis], shape)
-            sizes = tf.broadcast_to(self.tried[tf.newaxis], shape)
-            found = self.table.lookup(tf.strings.substr(words[:, tf.newaxis], starts, sizes))
-            longest = tf.argmax(found > 0, axis=1, output_type=tf.int32)  # the first, which it is
-            piece = tf.gather(found, longest, batch_dims=1)
-            first = tf.strings.substr(words, at, tf.ones_like(at))
-            first = tf.io.decode_raw(first, tf.uint8, fixed_length=1)
-            size = tf.where(piece > 0, tf.gather(self.lengths, piece), _character_size(first[:, 0]))
-            piece = tf.where(piece > 0, piece, UNKNOWN)
-            ids = ids.write(step, tf.where(at < ends, piece, PADDING))
-            return step + 1, tf.minimum(at + size, ends), ids
+        def next_piece(step: tf.Tensor, live: tf.Tensor, at: tf.Tensor, ids: Any) -> tuple:
+            word = tf.gather(words, live)
+            piece, size = self._first_piece(word, at)
+            ids = ids.write(step, tf.scatter_nd(live[:, tf.newaxis], piece, count[tf.newaxis]))
+            at += size
+            left = at < tf.strings.length(word)
+            return step + 1, tf.boolean_mask(live, left), tf.boolean_mask(at, left), ids
 
         ids = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None])
-        steps, _, ids = tf.while_loop(
-            unfinished, next_piece, (tf.constant(0), tf.zeros_like(ends), ids)
+        every = tf.range(count)
+        steps, _, _, ids = tf.while_loop(
+            unfinished, next_piece, (tf.constant(0), every, tf.zeros_like(every), ids)
         )
         rows = tf.transpose(tf.reshape(ids.stack(), [steps, count]))
         return tf.RaggedTensor.from_tensor(rows, padding=PADDING)
+
+    def _first_piece(self, words: tf.Tensor, at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The id of the longest piece that begins at byte ``at`` of each word, and its bytes."""
+        shape = tf.stack([tf.size(words), len(self.tried)])
+        starts = tf.broadcast_to(at[:, tf.newaxis], shape)
+        sizes = tf.broadcast_to(self.tried[tf.newaxis], shape)
+        found = self.table.lookup(tf.strings.substr(words[:, tf.newaxis], starts, sizes))
+        longest = tf.argmax(found > 0, axis=1, output_type=tf.int32)  # the first that there is
+        piece = tf.gather(found, longest, batch_dims=1)
+        first = tf.strings.substr(words, at, tf.ones_like(at))
+        first = tf.io.decode_raw(first, tf.uint8, fixed_length=1)[:, 0]
+        known = piece > 0
+        size = tf.where(known, tf.gather(self.lengths, piece), _character_size(first))
+        return tf.where(known, piece, UNKNOWN), size
 
 
 def _character_size(first: tf.Tensor) -> tf.Tensor:
