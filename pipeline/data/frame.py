@@ -7,7 +7,6 @@ are fed is the feed's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,21 +56,17 @@ class Windows:
             if getattr(self, name) < 1:
                 raise ValueError(f"Windows: {name}={getattr(self, name)}; at least 1 is expected.")
 
-    def __call__(self, x: np.ndarray | Sequence[np.ndarray]) -> Pair:
+    def __call__(self, x: np.ndarray) -> Pair:
         """Inputs and targets ``[windows, length, ...]``: views, which take no memory.
 
         Args:
             x: ``[steps, ...]``, a step an example, such as the months of a series; or ``[1, steps,
-                ...]``, the one example that a split has, such as a text; or a list of ``[steps,
-                ...]``, an example each, which are joined.
+                ...]``, the one example that a split has.
 
         Raises:
             ValueError: there is no whole window.
         """
-        if not isinstance(x, np.ndarray):
-            sequence = np.concatenate(list(x))
-        else:
-            sequence = x[0] if len(x) == 1 and x.ndim > 1 else x
+        sequence = x[0] if len(x) == 1 and x.ndim > 1 else x
         windows = self.count(len(sequence))
         if not windows:
             raise ValueError(

@@ -36,12 +36,6 @@ def test_windows_and_what_comes_later(stride: int | None, horizon: int, starts: 
     assert np.shares_memory(targets, x)
 
 
-def test_examples_of_uneven_length_are_one_sequence() -> None:
-    inputs, targets = Windows(4)([np.arange(3), np.arange(3, 8), np.arange(8, 9)])
-    np.testing.assert_array_equal(inputs, [[0, 1, 2, 3], [4, 5, 6, 7]])
-    np.testing.assert_array_equal(targets, [[1, 2, 3, 4], [5, 6, 7, 8]])
-
-
 def test_the_one_example_of_a_split_is_the_sequence() -> None:
     inputs, targets = Windows(4)(np.arange(9)[np.newaxis])
     np.testing.assert_array_equal(inputs, [[0, 1, 2, 3], [4, 5, 6, 7]])

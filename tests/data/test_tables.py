@@ -67,6 +67,12 @@ def test_what_the_training_split_did_not_have() -> None:
     np.testing.assert_array_equal(steps(new), [[20, 0, 2.5, 0, 0, 0, 0, 0, 1]])
 
 
+def test_a_value_may_stand_for_a_missing_number() -> None:
+    steps = _fitted({"fare": TABLE["fare"]}, numbers=["fare"], missing={"fare": 4})
+    np.testing.assert_array_equal(steps({"fare": TABLE["fare"]}), [[1, 0], [2, 0], [3, 0], [2, 1]])
+    assert steps.describe()["table"]["columns"] == ["fare", "fare missing"]
+
+
 def test_an_unknown_value_is_an_error_on_request() -> None:
     steps = _fitted(**EVERY, unknown="error")
     steps(TABLE)
@@ -188,6 +194,7 @@ def test_one_feature_is_no_table_and_a_list_is_no_scalar() -> None:
     for options, problem in (
         ({}, "Columns needs names of features"),
         ({"numbers": ["age"], "categories": ["age"]}, "Columns names 'age' twice"),
+        ({"numbers": ["age"], "missing": {"agge": 0}}, "missing has 'agge', no number. Did you"),
         ({"numbers": ["age"], "unknown": "zero"}, "unknown is 'zeros' or 'error', not 'zero'"),
     ):
         with pytest.raises(ValueError, match=problem):

@@ -23,8 +23,9 @@ class _Plan:
 
     numbers: tuple[str, ...]
     given: dict[str, list[Any] | None]
+    missing: dict[str, float]
     means: dict[str, float] = field(default_factory=dict)
-    gaps: set[str] = field(default_factory=set)  # numbers that the training split has NaN in
+    gaps: set[str] = field(default_factory=set)  # numbers that the training split lacks somewhere
     values: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -32,14 +33,15 @@ class Columns(Step):
     """Scalar features, a dict of ``[b]`` by name, as one float32 ``[b, d]``.
 
     First the numbers, in their order; then the categories, each as a one-hot of its values. A
-    number that is NaN becomes the mean of the training split; where that has NaN as well, a column
-    ``age missing`` follows the number's own, 1 for NaN and 0 else. ``describe`` names the columns.
-    A ``Standardize`` after this brings them to one scale.
+    number that is missing (NaN) becomes the mean of the training split; where that lacks some as
+    well, a column ``age missing`` follows the number's own, 1 for those and 0 else. ``describe``
+    names the columns. A ``Standardize`` after this brings them to one scale.
 
     Args:
         numbers: names of features that are numbers or booleans.
         categories: names of features that are whole numbers, booleans or text, whose values are
             those of the training split, sorted; or a mapping of names to values (null: learnt).
+        missing: name of a number to the value that stands for a missing one beside NaN, such as -1.
         unknown: what another value makes: ``zeros`` in every column of its category, or an
             ``error``.
 
@@ -54,6 +56,7 @@ class Columns(Step):
         self,
         numbers: Sequence[str] = (),
         categories: Sequence[str] | Mapping[str, Sequence[Any] | None] = (),
+        missing: Mapping[str, float] | None = None,
         unknown: Literal["zeros", "error"] = "zeros",
     ) -> None:
         super().__init__()
@@ -66,8 +69,12 @@ class Columns(Step):
         for name in numbers:
             if name in given or list(numbers).count(name) > 1:
                 raise ValueError(f"Columns names {name!r} twice; it can be one column only.")
+        for name in missing or ():
+            if name not in numbers:
+                advice = did_you_mean(name, numbers)
+                raise ValueError(f"Columns: missing has {name!r}, no number. {advice}")
         self.unknown = unknown
-        self._plan = _Plan(tuple(numbers), given)
+        self._plan = _Plan(tuple(numbers), given, dict(missing or {}))
 
     def build(self, x: Any) -> None:
         plan = self._plan
@@ -115,11 +122,11 @@ class Columns(Step):
         totals, counts = dict.fromkeys(plan.numbers, 0.0), dict.fromkeys(plan.numbers, 0)
         for x in batches():
             for name in plan.numbers:
-                column = x[name].numpy().astype(np.float64)
-                there = column[~np.isnan(column)]
+                column, absent = (part.numpy() for part in self._number(name, x))
+                there = column[~absent].astype(np.float64)
                 totals[name] += float(there.sum())
                 counts[name] += len(there)
-                if len(there) < len(column):
+                if absent.any():
                     plan.gaps.add(name)
             for name, values in learnt.items():
                 values.update(x[name].numpy().tolist())
@@ -139,11 +146,10 @@ class Columns(Step):
         plan = self._plan
         columns: list[tf.Tensor] = []
         for name in plan.numbers:
-            number = tf.cast(x[name], tf.float32)[:, tf.newaxis]
-            absent = tf.math.is_nan(number)
-            columns.append(tf.where(absent, np.float32(plan.means[name]), number))
+            number, absent = self._number(name, x)
+            columns.append(tf.where(absent, np.float32(plan.means[name]), number)[:, tf.newaxis])
             if name in plan.gaps:
-                columns.append(tf.cast(absent, tf.float32))
+                columns.append(tf.cast(absent, tf.float32)[:, tf.newaxis])
         columns += [self._one_hot(name, tf.convert_to_tensor(x[name])) for name in plan.given]
         return tf.concat(columns, axis=1)
 
@@ -156,6 +162,14 @@ class Columns(Step):
         names += [f"{name}={value}" for name, known in values.items() for value in known]
         means = {name: plan.means[name] for name in plan.numbers if name in plan.means}
         return {"columns": names, "means": means, "values": values}
+
+    def _number(self, name: str, x: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
+        """The number in float32, and where it is missing: ``[b]`` each."""
+        number = tf.cast(x[name], tf.float32)
+        absent = tf.math.is_nan(number)
+        if name in self._plan.missing:
+            absent |= number == np.float32(self._plan.missing[name])
+        return number, absent
 
     def _names(self) -> list[str]:
         return [*self._plan.numbers, *self._plan.given]
