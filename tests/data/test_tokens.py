@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ TEXTS = [
     "the cat sat on the mat.",
     "the cats, the hat & the bat:\tété\n",
     "",
-    "  that  chat ",
+    "  that  chat Aﬁ",
 ]
 
 
@@ -89,7 +89,8 @@ def test_subwords_are_the_longest_pieces_that_fit() -> None:
     pieces = step.vocabulary.pieces.tolist()
     assert len(pieces) == step.ids == 60
     assert len(set(pieces)) == 60
-    assert {b" the", b" ", b"\n", b"\t", "é".encode()} <= set(pieces)
+    assert {b" the", b" ", b"\n", b"\t", "é".encode(), "ﬁ".encode(), b"A"} <= set(pieces)
+    assert not [piece for piece in pieces if piece.rfind(b" ") > 0]  # the space before a word only
     new = ["the chats of the bath", "été 3 日本 hat", "z"]
     for texts in (TEXTS, new):
         y = step(_bytes(texts)).numpy()
@@ -100,6 +101,11 @@ def test_subwords_are_the_longest_pieces_that_fit() -> None:
     assert step.decode(step(_bytes(new)))[1] == "été \ufffd \ufffd\ufffd hat"
     known = step.bytes_of_token[step(_bytes(TEXTS)).numpy()].sum(1)
     np.testing.assert_array_equal(known, [len(text.encode()) for text in TEXTS])
+
+
+def test_a_word_has_a_space_before_it_only_where_the_text_has() -> None:
+    pieces = _fitted(["abab\nabab"] * 3, vocabulary="subwords", length=4, size=12)
+    assert [p for p in pieces.describe()["pieces"] if " " in p] == []
 
 
 def test_subwords_are_cut_at_the_length_and_whole_without() -> None:
@@ -116,6 +122,16 @@ def test_what_is_learnt_depends_on_the_texts_alone(kind: str) -> None:
     first = _fitted(TEXTS * 3, **options)
     again = _fitted(TEXTS[::-1] * 3, 1, 5, 5, **options)
     assert again.describe() == first.describe()
+
+
+def test_vocabularies_are_made_in_the_scope_of_replicas(
+    strategy_of: Callable[[int], Any],
+) -> None:
+    options: dict[str, Any] = {"vocabulary": "characters", "length": 8}
+    with strategy_of(2).scope():
+        step = _fitted(TEXTS, **options)
+        y = step(_bytes(TEXTS))
+    np.testing.assert_array_equal(y, _fitted(TEXTS, **options)(_bytes(TEXTS)))
 
 
 def test_standardised_texts() -> None:
@@ -187,7 +203,7 @@ def test_a_vocabulary_that_cannot_be_learnt_says_why() -> None:
     with pytest.raises(DataError) as error:
         _fitted(TEXTS, vocabulary="subwords", length=4, size=12)
     assert str(error.value) == (
-        "dataset.preprocess.text.size: the training split has 16 characters, each of which is a "
+        "dataset.preprocess.text.size: the training split has 18 characters, each of which is a "
         "piece. Make the size several times that, or take vocabulary=bytes."
     )
     with pytest.raises(DataError, match="it was not fitted to the training split yet"):

@@ -197,11 +197,8 @@ class Columns(Step):
                     raise DataError(self._not_known(name, repr(_plain(x[~known].numpy())[0])))
             else:
                 unknown = tf.boolean_mask(x, ~known)
-                check = tf.debugging.Assert(
-                    tf.reduce_all(known), [self._not_known(name, "a value (see the end)"), unknown]
-                )
-                with tf.control_dependencies([check]):
-                    is_value = tf.identity(is_value)
+                message = self._not_known(name, "a value (see the end)")
+                tf.debugging.Assert(tf.reduce_all(known), [message, unknown])
         return tf.cast(is_value, tf.float32)
 
     def _not_known(self, name: str, value: str) -> str:

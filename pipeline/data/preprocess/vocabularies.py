@@ -231,7 +231,7 @@ def _byte_pairs(label: str, counts: dict[bytes, int], size: int) -> list[bytes]:
     # SentencePiece writes a space as ▁, ends a word's line at a tab, and skips a null.
     words = [(w.decode(errors="replace"), n) for w, n in counts.items()]
     usable = sorted((w, n) for w, n in words if not set(w) & set("▁\t\0\ufffd"))
-    characters = len({character for word, _ in usable for character in word} | {" "})
+    characters = len({character for word, _ in usable for character in word})
     if size < characters:
         raise DataError(
             f"{label}.size: the training split has {characters:,} characters, each of which is a "
