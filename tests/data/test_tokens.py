@@ -141,7 +141,9 @@ def test_standardised_texts() -> None:
     assert plain.decode(plain(_bytes(["  Don't,\n STOP!  "]))) == ["  Don't,\n STOP!  "]
 
 
-@pytest.mark.parametrize("kind", ["bytes", "characters", "words", "subwords"])
+@pytest.mark.parametrize(
+    "kind", ["bytes", "characters", "words", pytest.param("subwords", marks=pytest.mark.slow)]
+)
 def test_an_exported_model_reads_text_as_training_does(kind: str, tmp_path: Path) -> None:
     class Served(tf.Module):
         def __init__(self, steps: Preprocessing) -> None:
