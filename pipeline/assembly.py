@@ -10,25 +10,27 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import hydra.utils
-import numpy as np
 import tensorflow as tf
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import layers
 from pipeline.data import source as sources
-from pipeline.data.augment import Augmentation
-from pipeline.data.feed import Feed, ResidentFeed
-from pipeline.data.frame import NextToken
+from pipeline.data.feed import Feed
 from pipeline.data.prepared import Prepared
-from pipeline.data.preprocess import Preprocessing, Tokens
-from pipeline.data.stream import StreamFeed
+from pipeline.data_parts import (
+    data_spec,
+    evaluation_feed,
+    fill_in,
+    make_augmentation,
+    make_feed,
+    prepare,
+    targets_of,
+)
 from pipeline.durations import Duration
 from pipeline.errors import ConfigError
+from pipeline.instantiating import make
 from pipeline.strategy import make_strategy
 from pipeline.training.average import WeightAverage
 from pipeline.training.compilation import choose
@@ -62,7 +64,7 @@ class Assembly:
     def feed(self, role: str) -> Feed:
         """The evaluation feed of a split: train, validation or test."""
         if role not in self.feeds:
-            self.feeds[role] = _evaluation_feed(self.config, self.strategy, self.prepared, role)
+            self.feeds[role] = evaluation_feed(self.config, self.strategy, self.prepared, role)
         return self.feeds[role]
 
     def evaluate(self, split: str) -> dict[str, float]:
@@ -103,23 +105,21 @@ def assemble(config: DictConfig) -> Assembly:
     replicas = strategy.num_replicas_in_sync
     check_batch(trainer_config.batch_size, replicas, trainer_config.accumulate)
 
-    task = _make(config, "task")
-    source = sources.load(config.dataset, task.needs)
-    steps = _make(config.dataset, "preprocess", "dataset.preprocess")
-    frame = _make(config.dataset, "frame", "dataset.frame") if config.dataset.frame else None
+    task = make(config, "task")
     with strategy.scope():
-        prepared = Prepared(source, Preprocessing(steps), frame or default_frame(task.needs))
+        prepared = prepare(config, task)
+    source = prepared.source
     data = data_spec(prepared)
-    _fill_in(config, source, data)
-    optimizer = _make(config, "optimizer")
-    schedule = _make(config, "schedule")
-    model = _make(_without_init_from(config), "model")
+    fill_in(config, source, data)
+    optimizer = make(config, "optimizer")
+    schedule = make(config, "schedule")
+    model = make(_without_init_from(config), "model")
     layers.set_precision(model, trainer_config.precision)
 
     feed = make_feed(
         strategy, prepared, "train", trainer_config.batch_size, trainer_config.steps_per_call
     )
-    validation = _evaluation_feed(config, strategy, prepared, "validation")
+    validation = evaluation_feed(config, strategy, prepared, "validation")
     plan = make_plan(config, feed.steps_per_epoch)
     inputs = prepared.model_inputs
     with strategy.scope():
@@ -130,7 +130,7 @@ def assemble(config: DictConfig) -> Assembly:
         optimizer.build(layers.outer_variables(model))
         trained = layers.trained_variables(model)
         average = WeightAverage(trainer_config.average, trained) if trainer_config.average else None
-    task.adapt(lambda: _targets(prepared))
+    task.adapt(lambda: targets_of(prepared))
 
     trainer = Trainer(
         strategy=strategy,
@@ -153,7 +153,7 @@ def assemble(config: DictConfig) -> Assembly:
         ),
         steps_per_call=plan.steps_per_call,
         validation=_validation(plan, task, validation),
-        augmentation=_augmentation(config, prepared, model, replicas),
+        augmentation=make_augmentation(config, prepared, model, replicas),
     )
     return Assembly(
         config,
@@ -170,64 +170,6 @@ def assemble(config: DictConfig) -> Assembly:
         data,
         feeds={"validation": validation},
     )
-
-
-def default_frame(needs: str) -> Any:
-    """Where no frame is given: what predicts tokens predicts the next ones."""
-    return NextToken() if needs == "tokens" else None
-
-
-def data_spec(prepared: Prepared) -> DataSpec:
-    """What the task may know of the data."""
-    source, target = prepared.source, prepared.source.target
-    targets = prepared.example("train").targets
-    outputs = target.size
-    if target.kind == "numbers" and targets is not None:
-        outputs = targets.shape[-1]
-    steps = prepared.preprocessing.host.steps.values()
-    tokens = next((step for step in steps if isinstance(step, Tokens)), None)
-    if target.kind == "tokens" and tokens is not None:
-        outputs = tokens.ids
-    return DataSpec(
-        name=source.name,
-        outputs=outputs,
-        names=target.names,
-        inputs=prepared.model_inputs,
-        target=None if targets is None else tf.TensorSpec([None, *targets.shape[1:]]),
-        counts=partial(_counts, prepared) if target.kind == "class" else None,
-        token_bytes=tokens.bytes_of_token if tokens else None,
-        padding=0 if tokens else None,
-        decode=tokens.decode if tokens else None,
-    )
-
-
-def _targets(prepared: Prepared) -> Iterator[np.ndarray]:
-    """Those of the training split, if it has any."""
-    return (part.targets for part in prepared.parts("train") if part.targets is not None)
-
-
-def _counts(prepared: Prepared) -> np.ndarray:
-    """Examples of each class."""
-    size = prepared.source.target.size or 0
-    counts = np.zeros([size], np.int64)
-    for targets in _targets(prepared):
-        counts += np.bincount(targets, minlength=size)
-    return counts
-
-
-def _fill_in(config: DictConfig, source: sources.Source, data: DataSpec) -> None:
-    """What the config leaves open and the data says; raises where they differ."""
-    tokens = None if data.token_bytes is None else len(data.token_bytes)
-    found = {"classes": source.classes or None, "outputs": data.outputs, "vocabulary": tokens}
-    with open_dict(config):
-        for key, value in found.items():
-            given = config.dataset[key]
-            if given is not None and value is not None and given != value:
-                raise ConfigError(
-                    f"dataset.{key}={given}, but {source.name} has {value}. Set "
-                    f"dataset.{key}={value}, or null to take what the data says."
-                )
-            config.dataset[key] = value if value is not None else given
 
 
 def make_plan(config: DictConfig, steps_per_epoch: int) -> Plan:
@@ -281,33 +223,6 @@ def _validation(plan: Plan, task: Task, feed: Feed) -> Validation:
     return Validation(feed, plan.evaluate_every, objective, plan.maximise, plan.min_delta)
 
 
-def _augmentation(
-    config: DictConfig, prepared: Prepared, model: layers.Layer, replicas: int
-) -> Augmentation | None:
-    """What ``dataset.augment`` says; refused where the examples or the model cannot do with it."""
-    steps = _make(config.dataset, "augment", "dataset.augment")
-    if not steps:
-        return None
-    batch = config.trainer.batch_size
-    augmentation = Augmentation(steps, batch)
-    learners = [layer for layer in layers.layers_of(model) if layer.trains_itself]
-    if augmentation.mixes and learners:
-        raise ConfigError(
-            f"dataset.augment mixes examples and their targets, but {learners[0].label} trains "
-            "itself, with one target an example. Leave MixUp and CutMix out."
-        )
-    size = batch // (replicas * config.trainer.accumulate)
-    part = next(iter(prepared.parts("train", size)))
-    inputs = prepared.preprocessing.device(tf.nest.map_structure(tf.constant, part.inputs))
-    positions = tf.range(len(part))
-    try:
-        augmentation.check(tf.nest.map_structure(lambda t: t.numpy(), inputs))
-        augmentation(inputs, tf.zeros([2], tf.int64), positions)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"dataset.augment: {error}") from error
-    return augmentation
-
-
 def check_batch(batch: int, replicas: int, accumulate: int) -> None:
     """Raise ``ConfigError`` unless every replica gets the same whole number of examples."""
     parts = replicas * accumulate
@@ -335,18 +250,6 @@ def check_layers(model: layers.Layer, batch: int, accumulate: int) -> None:
             )
 
 
-def _make(config: DictConfig, key: str, path: str | None = None) -> Any:
-    try:
-        return hydra.utils.instantiate(config[key])
-    except InstantiationException as error:
-        # Hydra says "Error in call to target '…':\nValueError('…')\nfull_key: …".
-        cause = error.__cause__ or error
-        where = (
-            str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else path or key
-        )
-        raise ConfigError(f"{where}: {cause}") from error
-
-
 def _without_init_from(config: DictConfig) -> DictConfig:
     """``model.init_from`` is no argument of the model's; ``pipeline.warm_starting`` reads it."""
     config = copy.deepcopy(config)
@@ -363,27 +266,6 @@ def _build(model: layers.Layer, inputs: tf.TensorSpec, seed: int) -> tf.TensorSp
             f"the model does not fit the data, whose examples are {inputs.shape.as_list()[1:]}: "
             f"{error}"
         ) from error
-
-
-def _evaluation_feed(
-    config: DictConfig, strategy: tf.distribute.Strategy, prepared: Prepared, role: str
-) -> Feed:
-    streamed = prepared.is_streamed(role)
-    size = len(prepared.reader(role) if streamed else prepared.examples(role))
-    replicas = strategy.num_replicas_in_sync
-    batch = min(config.trainer.evaluation_batch_size, size)
-    batch = -(-batch // replicas) * replicas  # a batch divides; the split need not
-    return make_feed(strategy, prepared, role, batch, size)
-
-
-def make_feed(
-    strategy: tf.distribute.Strategy, prepared: Prepared, role: str, batch: int, most: int
-) -> Feed:
-    """Of a split, in memory or on disk; ``most``: steps that are taken at once."""
-    order = prepared.source.config.order
-    if prepared.is_streamed(role):
-        return StreamFeed(strategy, role, prepared.reader(role), batch, most, order)
-    return ResidentFeed(strategy, role, prepared.examples(role), batch, order)
 
 
 def flat(config: DictConfig) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_only_tracking_imports_mlflow() -> None:
 
 def test_only_the_command_line_knows_hydra() -> None:
     known = {_room(name) for name in _importers("hydra") if name.startswith("pipeline")}
-    assert known <= COMMAND_LINE | VERBS | {"assembly", "searching"}
+    assert known <= COMMAND_LINE | VERBS | {"instantiating", "searching"}
     assert not {name for name in _importers("hydra") if name.startswith("layers")} - {
         "layers.testing.saving"
     }

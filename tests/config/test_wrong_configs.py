@@ -42,7 +42,7 @@ OVERRIDES: list[tuple[str, str]] = [
     ("trainer.early_stopping=3", "trainer.early_stopping: '3' is given; a mapping of keys"),
     ("dataset.preprocess=3", "dataset.preprocess: '3' is given; a mapping of keys"),
     ("trusted_packages=os", "trusted_packages: 'os' is given; a list, such as [a, b] is expected"),
-    ("dataset=minst", "dataset=minst: there is no dataset 'minst'. Did you mean 'mnist'?"),
+    ("dataset=minst", "dataset=minst: there is no dataset 'minst'. Did you mean 'mnist' or"),
     ("optimizer=lion", "there is no optimizer 'lion'. Valid: adam, adamw, momentum, rmsprop, sgd."),
     (
         "+experiment=digts",
@@ -204,7 +204,7 @@ FILES: dict[str, tuple[str, str]] = {
     "list": ("- a\n- b\n", "list.yaml: the file: 'a value' is given; a mapping of keys to values"),
     "option": (
         "defaults:\n  - override /dataset: minst\n",
-        "option.yaml: dataset: there is no dataset 'minst'. Did you mean 'mnist'?",
+        "option.yaml: dataset: there is no dataset 'minst'. Did you mean 'mnist' or",
     ),
     "group": (
         "defaults:\n  - override /datset: mnist\n",
