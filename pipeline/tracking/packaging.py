@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from mlflow.models import Model, infer_signature
 
 from pipeline.tracking import surroundings
 from pipeline.tracking.models import SAVED_MODEL
+
+SERVED = "serving_default"
 
 
 def preload() -> None:
@@ -28,7 +31,7 @@ def preload() -> None:
 def save_model(
     module: Any,
     folder: Path,
-    example: np.ndarray,
+    example: np.ndarray | Mapping[str, np.ndarray],
     outputs: np.ndarray,
     requirements: Sequence[str],
 ) -> None:
@@ -41,14 +44,21 @@ def save_model(
     Args:
         module: a ``tf.Module`` whose ``__call__`` is a ``tf.function`` with an input signature.
         example: a few inputs; outputs: what the module makes of them. Both fix the signature, with
-            a free first dimension.
+            a free first dimension. Where there are several inputs, by name, the module has an
+            attribute ``of_columns``, which takes them by the names of the columns of a table.
     """
     import tensorflow as tf
 
     description = Model()
-    description.add_flavor(
-        "tensorflow", code=None, saved_model_dir=SAVED_MODEL, model_type="tf2-module"
-    )
+    of_columns = getattr(module, "of_columns", None)
+    signatures = None if of_columns is None else {SERVED: of_columns}
+    if of_columns is None:
+        kind: dict[str, Any] = {"model_type": "tf2-module"}
+    else:  # MLflow's name for what has inputs by name
+        kind = {"model_type": "tf1-estimator", "meta_graph_tags": ["serve"]}
+        kind["signature_def_key"] = SERVED
+        example = _table(example)
+    description.add_flavor("tensorflow", code=None, saved_model_dir=SAVED_MODEL, **kind)
     mlflow.pyfunc.save_model(
         str(folder),
         loader_module="mlflow.tensorflow",
@@ -57,6 +67,24 @@ def save_model(
         input_example=example,
         pip_requirements=list(requirements),
     )
-    tf.saved_model.save(module, str(folder / SAVED_MODEL))
+    tf.saved_model.save(module, str(folder / SAVED_MODEL), signatures)
     description.model_size_bytes = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     description.save(str(folder / "MLmodel"))
+
+
+def _table(example: Any) -> Any:
+    """Inputs by name as the table that MLflow takes, or as they are where one is no column."""
+    wide = {re.sub(r"\W", "_", name): _wide(values) for name, values in example.items()}
+    if any(values.ndim != 1 for values in wide.values()):
+        return wide
+    import pandas
+
+    return pandas.DataFrame(wide)
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    """Text as str, whole numbers as int64, others as float64: what a table is read with."""
+    if values.dtype == object:
+        return np.array([value.decode() for value in values], object)
+    kinds = {"f": np.float64, "i": np.int64, "u": np.int64}
+    return values.astype(kinds.get(values.dtype.kind, values.dtype))

@@ -217,7 +217,7 @@ class Tracker:
         self,
         module: Any,
         name: str,
-        example: np.ndarray,
+        example: Any,
         outputs: np.ndarray,
         pip_requirements: Sequence[str],
         step: int,
@@ -229,8 +229,8 @@ class Tracker:
         the background.
 
         Args:
-            example: a few inputs, float32; outputs: what the model makes of them. Both fix the
-                signature, with a free first dimension.
+            example: a few inputs, or several such by name; outputs: what the model makes of them.
+                Both fix the signature, with a free first dimension.
         """
         from pipeline.tracking.packaging import save_model
 

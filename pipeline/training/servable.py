@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -39,7 +40,42 @@ def servable(
         def __call__(self, inputs: Any) -> Any:
             return task.predict(self.model(self.preprocess(inputs), training=False))
 
-    return Servable()
+    module = Servable()
+    if isinstance(element, dict):
+        module.of_columns = _of_columns(module, element)
+    return module
+
+
+def column(name: str) -> str:
+    """What a served model calls the feature ``name``: ``features/carat`` is ``features_carat``."""
+    found = re.sub(r"\W", "_", name)
+    return f"_{found}" if found[:1].isdigit() else found
+
+
+def _of_columns(module: tf.Module, element: dict[str, tf.TensorSpec]) -> Any:
+    """``module`` with an argument for each feature, such as MLflow calls it with the columns of a
+    table: whole numbers come as int64 and others as float64, whatever is stored."""
+    specs = {
+        column(name): tf.TensorSpec(spec.shape, _wide(spec.dtype), column(name))
+        for name, spec in element.items()
+    }
+
+    def serve(**columns: tf.Tensor) -> dict[str, Any]:
+        inputs = {
+            name: columns[column(name)]
+            if spec.dtype == tf.string
+            else tf.cast(columns[column(name)], spec.dtype)
+            for name, spec in element.items()
+        }
+        return {"predictions": module(inputs)}  # type: ignore[operator]
+
+    return tf.function(serve, autograph=False).get_concrete_function(**specs)
+
+
+def _wide(dtype: tf.DType) -> tf.DType:
+    if dtype.is_floating:
+        return tf.float64
+    return tf.int64 if dtype.is_integer else dtype
 
 
 def answers(module: tf.Module, batches: Iterable[Any]) -> np.ndarray:
