@@ -7,7 +7,7 @@ its text alone, without a traceback, and exit with its ``exit_code``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
@@ -49,6 +49,13 @@ def nearest(given: str, valid: Iterable[str], most: int = 3) -> list[str]:
     close = difflib.get_close_matches(word, lowered, n=most, cutoff=0.5)
     alike = {name: difflib.SequenceMatcher(None, word, name).ratio() for name in close}
     return [lowered[name] for name in close if alike[name] > alike[close[0]] - 0.35]
+
+
+def flag(word: str, flags: Mapping[str, str]) -> str:
+    """The override that a flag such as ``--check`` stands for; ``ConfigError`` where it is none."""
+    if word not in flags:
+        raise ConfigError(f"{word}: there is no such flag. {did_you_mean(word, flags)}")
+    return flags[word]
 
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ from pipeline.cli import verb
 from pipeline.composing import compose
 from pipeline.config import Report
 from pipeline.console import Console, complain
-from pipeline.errors import ConfigError, StoreError, did_you_mean
+from pipeline.errors import ConfigError, StoreError, did_you_mean, flag
 from pipeline.studies import Kind, Planned, Study
 
 FLAGS = {"--check": "check=true"}
@@ -138,9 +138,7 @@ def configured(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     for word in words:
         key, equals, value = word.partition("=")
         if word.startswith("-"):
-            if word not in FLAGS:
-                raise ConfigError(f"{word}: there is no such flag. {did_you_mean(word, FLAGS)}")
-            own.append(FLAGS[word])
+            own.append(flag(word, FLAGS))
         elif key == "study" or not equals:
             chosen.append(value if equals else word)
         else:

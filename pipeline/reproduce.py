@@ -34,7 +34,7 @@ from pipeline.cli import verb
 from pipeline.composing import compose
 from pipeline.config import Reproduce
 from pipeline.console import Console
-from pipeline.errors import ConfigError, DataError, TrainingError, UserError, did_you_mean
+from pipeline.errors import ConfigError, DataError, TrainingError, UserError, flag
 from pipeline.reproducing import Reproduction, config_again, judge, keep
 from pipeline.signals import Stopped, StopSignals
 from pipeline.train import fit
@@ -204,9 +204,7 @@ def configured(words: Sequence[str]) -> tuple[DictConfig, list[str], list[str]]:
     for word in words:
         key, equals, value = word.partition("=")
         if word.startswith("-"):
-            if word not in FLAGS:
-                raise ConfigError(f"{word}: there is no such flag. {did_you_mean(word, FLAGS)}")
-            own.append(FLAGS[word])
+            own.append(flag(word, FLAGS))
         elif key == "run" or not (equals or word.startswith("~")):
             runs.append(value.strip("'\"") if equals else word)
         else:
