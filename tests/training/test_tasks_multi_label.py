@@ -61,8 +61,8 @@ def test_output_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         built().check(model, output, DATA)
     assert str(caught.value) == (
-        "model.layers.logits: its output has shape [None, 3], but dataset 'photos' has 5 classes, "
-        "so [None, 5] is expected. Give the last layer units: ${dataset.outputs}."
+        "model.layers.logits: its output has shape [None, 3], but dataset 'photos' has any of 5 "
+        "classes, so [None, 5] is expected. Give the last layer units: ${dataset.outputs}."
     )
 
 

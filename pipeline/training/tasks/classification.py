@@ -86,8 +86,7 @@ class Classification(Task):
     def check(self, model: Layer, output: tf.TensorSpec, data: DataSpec) -> None:
         """``[batch, classes]``."""
         if output.shape.rank != 2 or output.shape[-1] != data.outputs:
-            has = f"{data.outputs} classes"
-            raise refuse_output(model, output, data, has, [None, data.outputs])
+            raise refuse_output(model, output, data, self.wanted(data), [None, data.outputs])
 
     def loss(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """``[batch, classes], [batch] -> [batch]``, in float32 whatever the logits are."""

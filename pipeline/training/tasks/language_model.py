@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -41,7 +41,12 @@ class LanguageModel(Task):
     }
 
     def __init__(
-        self, padding: int | None = None, metrics: Sequence[str] = ("perplexity", "accuracy")
+        self,
+        padding: int | None = None,
+        metrics: Sequence[Literal["perplexity", "accuracy", "bits_per_byte"]] = (
+            "perplexity",
+            "accuracy",
+        ),
     ) -> None:
         super().__init__(name="task")
         self.padding = padding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import tensorflow as tf
 
@@ -35,7 +35,13 @@ class MultiLabel(Task):
     }
 
     def __init__(
-        self, threshold: float = 0.5, metrics: Sequence[str] = ("accuracy", "exact", "f1")
+        self,
+        threshold: float = 0.5,
+        metrics: Sequence[Literal["accuracy", "exact", "f1", "f1_micro", "auc"]] = (
+            "accuracy",
+            "exact",
+            "f1",
+        ),
     ) -> None:
         super().__init__(name="task")
         if not 0.0 < threshold < 1.0:
@@ -63,8 +69,7 @@ class MultiLabel(Task):
     def check(self, model: Layer, output: tf.TensorSpec, data: DataSpec) -> None:
         """``[batch, classes]``."""
         if output.shape.rank != 2 or output.shape[-1] != data.outputs:
-            has = f"{data.outputs} classes"
-            raise refuse_output(model, output, data, has, [None, data.outputs])
+            raise refuse_output(model, output, data, self.wanted(data), [None, data.outputs])
 
     def loss(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         targets = tf.cast(targets, tf.float32)

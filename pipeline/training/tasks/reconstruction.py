@@ -35,7 +35,7 @@ class Reconstruction(Task):
         self,
         loss: Literal["mse", "bce"] = "mse",
         peak: float = 1.0,
-        metrics: Sequence[str] = ("rmse",),
+        metrics: Sequence[Literal["mae", "rmse", "psnr"]] = ("rmse",),
     ) -> None:
         super().__init__(name="task")
         if loss not in LOSSES:

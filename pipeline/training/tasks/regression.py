@@ -43,7 +43,7 @@ class Regression(Task):
         loss: Literal["mse", "mae", "huber"] = "mse",
         delta: float = 1.0,
         standardize: bool = True,
-        metrics: Sequence[str] = ("mae", "rmse", "r2"),
+        metrics: Sequence[Literal["mae", "rmse", "r2"]] = ("mae", "rmse", "r2"),
     ) -> None:
         super().__init__(name="task")
         if loss not in LOSSES:
