@@ -119,7 +119,7 @@ def confused(
 def confusion_csv(matrix: np.ndarray, names: Sequence[str]) -> str:
     """A row for each true class, a column for each predicted one."""
     rows = ([name, *row] for name, row in zip(names, matrix.tolist(), strict=True))
-    return _csv(["truth \\ predicted", *names], rows)
+    return csv_of(["truth \\ predicted", *names], rows)
 
 
 def scores_csv(scores: Sequence[ClassScores]) -> str:
@@ -128,7 +128,7 @@ def scores_csv(scores: Sequence[ClassScores]) -> str:
         [s.name, *(f"{value:.6f}" for value in (s.precision, s.recall, s.f1)), s.support]
         for s in [*scores, macro(scores)]
     )
-    return _csv(["class", "precision", "recall", "f1", "support"], rows)
+    return csv_of(["class", "precision", "recall", "f1", "support"], rows)
 
 
 def mistakes_csv(found: Sequence[Mistake], names: Sequence[str]) -> str:
@@ -138,10 +138,11 @@ def mistakes_csv(found: Sequence[Mistake], names: Sequence[str]) -> str:
         + [f"{m.loss:.6g}"]
         for m in found
     )
-    return _csv(["example", "truth", "predicted", "p(truth)", "p(predicted)", "loss"], rows)
+    return csv_of(["example", "truth", "predicted", "p(truth)", "p(predicted)", "loss"], rows)
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_of(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as text that any spreadsheet reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

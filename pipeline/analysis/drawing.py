@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 WHITE, BLACK, GREY, BLUE = (255, 255, 255), (20, 20, 20), (110, 110, 110), (8, 69, 148)
 MARGIN = 12  # pixels
@@ -38,6 +38,22 @@ def fitted(image: np.ndarray) -> Image.Image:
 def short(name: str, longest: int = LONGEST) -> str:
     """As many characters as are shown, with an ellipsis for the rest."""
     return name if len(name) <= longest else name[: max(1, longest - 1)] + "\u2026"
+
+
+def sideways(
+    picture: Image.Image,
+    text: str,
+    place: tuple[int, int],
+    letters: ImageFont.FreeTypeFont,
+    colour: tuple[int, int, int],
+    above: bool = False,
+) -> None:
+    """``text`` read from below, from ``place`` on: down from it, or up to it where ``above``."""
+    width, height = round(letters.getlength(text)) + 2, round(letters.size * 1.3)
+    strip = Image.new("RGB", (width, height), WHITE)
+    ImageDraw.Draw(strip).text((0, 0), text, colour, letters)
+    x, y = place
+    picture.paste(strip.rotate(90, expand=True), (x, y - width if above else y))
 
 
 @cache

@@ -23,6 +23,7 @@ from pipeline.analysis.drawing import (
     fitted,
     font,
     short,
+    sideways,
     stretched,
 )
 
@@ -54,12 +55,12 @@ def confusion_picture(matrix: np.ndarray, names: Sequence[str], title: str) -> I
 
     draw.text((left, MARGIN), title, BLACK, font(15))
     draw.text((left, MARGIN + 24), "predicted \u2192", GREY, font(12))
-    _sideways(picture, "\u2190 truth", (MARGIN, top), font(12), GREY)
+    sideways(picture, "\u2190 truth", (MARGIN, top), font(12), GREY)
     for i, word in enumerate(words):
         middle = i * cell + cell // 2
         draw.text((left - 6, top + middle), word, BLACK, letters, anchor="rm")
         place = (left + middle - round(letters.size) // 2, top - 6)
-        _sideways(picture, word, place, letters, BLACK, above=True)
+        sideways(picture, word, place, letters, BLACK, above=True)
     if classes <= COUNTED:
         for row, column in np.argwhere(matrix):
             place = (left + column * cell + cell // 2, top + row * cell + cell // 2)
@@ -119,19 +120,3 @@ def _captioned(word: str, name: str, probability: float) -> str:
         if font(12).getlength(text) <= SIDE + MARGIN - 4:
             return text
     return word + rest
-
-
-def _sideways(
-    picture: Image.Image,
-    text: str,
-    place: tuple[int, int],
-    letters: ImageFont.FreeTypeFont,
-    colour: tuple[int, int, int],
-    above: bool = False,
-) -> None:
-    """``text`` read from below, from ``place`` on: down from it, or up to it where ``above``."""
-    width, height = round(letters.getlength(text)) + 2, round(letters.size * 1.3)
-    strip = Image.new("RGB", (width, height), WHITE)
-    ImageDraw.Draw(strip).text((0, 0), text, colour, letters)
-    x, y = place
-    picture.paste(strip.rotate(90, expand=True), (x, y - width if above else y))
