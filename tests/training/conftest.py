@@ -34,12 +34,14 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
     from pipeline.training.compilation import Compilation
     from pipeline.training.evaluation import Validation
     from pipeline.training.optimizers import SGD
-    from pipeline.training.tasks import Classification
+    from pipeline.training.tasks import Classification, DataSpec
     from pipeline.training.trainer import Trainer
 
     def make(
         replicas: int = 1,
         *,
+        task: Any = None,
+        targets: Any = data[1],
         model: Callable[[], Any] | None = None,
         optimizer: Callable[[], Any] = lambda: SGD(0.1, momentum=0.9),
         batch: int = 16,
@@ -54,9 +56,16 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
         augment: dict[str, Any] | None = None,
     ) -> Any:
         strategy = strategy_of(replicas)
-        feed = ResidentFeed(strategy, "train", Examples(*data), batch)
-        held_out = Examples(*(part[:37] for part in data))
+        examples = Examples(data[0], targets)
+        feed = ResidentFeed(strategy, "train", examples, batch)
+        held_out = Examples(data[0][:37], None if targets is None else targets[:37])
         held_out = ResidentFeed(strategy, "validation", held_out, 16)
+        task = task or Classification()
+        shape = data[0].shape if targets is None else targets.shape
+        with strategy.scope():
+            target = tf.TensorSpec([None, *shape[1:]])
+            task.build(DataSpec("drawn", 4, inputs=target, target=target))
+        task.adapt(lambda: [targets])
         with strategy.scope():
             net = (
                 model()
@@ -77,7 +86,7 @@ def make_trainer(strategy_of: Callable[[int], Any], data: Any) -> Callable[..., 
         return Trainer(
             strategy=strategy,
             model=net,
-            task=Classification(),
+            task=task,
             optimizer=chosen,
             feed=feed,
             preprocess=lambda x: tf.cast(x, tf.float32) / 255.0,
