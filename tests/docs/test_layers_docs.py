@@ -144,7 +144,7 @@ def shell(new_shell: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("page", ["dense-layer", "self-training-layer"])
+@pytest.mark.parametrize("page", ["dense-layer", "self-training-layer", "tasks"])
 def test_commands_do_what_the_page_shows(page: str, shell: Any) -> None:
     blocks = FENCE.findall((PROJECT / "docs" / f"{page}.md").read_text())
     ran = 0

@@ -1,4 +1,4 @@
-"""The pages about layers: their code runs from top to bottom and prints what stands below it."""
+"""The pages about layers and tasks: their code runs from top to bottom and prints what stands below it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 import layers.testing
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("dense-layer", "layer-with-state", "self-training-layer", "your-own-layer")
+PAGES = ("dense-layer", "layer-with-state", "self-training-layer", "tasks", "your-own-layer")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+/\S+\.(?:py|yaml))\b")  # a comment at the top names it
 DECIMAL = re.compile(r"-?\d+\.\d+")
