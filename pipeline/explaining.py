@@ -1,11 +1,12 @@
-"""What a finished classification run leaves beside its numbers: tables and pictures of the test
-split, and a model card. They are artifacts of the run, in ``test/`` and ``model_card.md``."""
+"""What a finished run leaves beside its numbers: tables and pictures of the test split, and a model
+card of a classifier. They are artifacts of the run, in ``test/`` and ``model_card.md``."""
 
 from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.analysis.model_card import Data, ModelCard
 from pipeline.assembly import Assembly, flat
 from pipeline.errors import StoreError
 from pipeline.recording import Recorder, architecture, requirements
+from pipeline.showing import show
 from pipeline.strategy import device_names
 from pipeline.tracking.location import options, shown
 from pipeline.tracking.tracker import Tracker
@@ -42,15 +44,16 @@ TOLD = (
 
 def explain(
     recorder: Recorder,
-    answers: np.ndarray,
+    answers: np.ndarray | None,
     metrics: Mapping[str, float],
     overrides: Sequence[str],
 ) -> None:
-    """Keep tables, pictures and the card of a classifier with its run; nothing for other tasks.
+    """Keep tables, pictures and the card of a classifier with its run; of other tasks what
+    ``showing.py`` has to show.
 
     Args:
-        answers: ``[examples, classes]``, the probabilities that the exported model gives to the
-            test split.
+        answers: of a classifier ``[examples, classes]``, the probabilities that the exported model
+            gives to the test split.
         metrics: ``val/…`` and ``test/…`` of the exported weights.
         overrides: what was said on the command line.
 
@@ -58,7 +61,13 @@ def explain(
         StoreError: the disk is full.
     """
     parts, tracker = recorder.parts, recorder.tracker
-    if not isinstance(parts.task, Classification) or not isinstance(tracker, Tracker):
+    if not isinstance(tracker, Tracker):
+        return
+    if not isinstance(parts.task, Classification):
+        with _kept(tracker) as folder:
+            show(parts, folder)
+        return
+    if answers is None:
         return
     names, labels = parts.source.class_names, parts.source.split("test").labels
     if len(names) > MOST_CLASSES:
@@ -72,21 +81,29 @@ def explain(
         "classes.csv": classification.scores_csv(scores),
         "worst.csv": classification.mistakes_csv(found, names),
     }
+    with _kept(tracker) as folder:
+        for name, text in tables.items():
+            (folder / name).write_text(text, "utf-8")
+        _draw(folder, parts, matrix, found)
+    card = _card(tracker, parts, metrics, scores, classification.confused(matrix, names), overrides)
+    tracker.text(card.markdown(), CARD)
+
+
+@contextmanager
+def _kept(tracker: Tracker) -> Iterator[Path]:
+    """A folder whose files, if there are any, become the run's ``test/``."""
     try:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "test"
             folder.mkdir()
-            for name, text in tables.items():
-                (folder / name).write_text(text, "utf-8")
-            _draw(folder, parts, matrix, found)
-            tracker.file(folder, "test")
+            yield folder
+            if any(folder.iterdir()):
+                tracker.file(folder, "test")
     except OSError as error:
         raise StoreError(
             f"tables and pictures of the test split cannot be written to {tempfile.gettempdir()}: "
             f"{error.strerror or error}. Make room, and resume={tracker.run_id} makes them."
         ) from error
-    card = _card(tracker, parts, metrics, scores, classification.confused(matrix, names), overrides)
-    tracker.text(card.markdown(), CARD)
 
 
 def _draw(

@@ -231,8 +231,7 @@ def conclude(recorder: Recorder, progress: Any, overrides: Sequence[str]) -> dic
     results = recorder.test()
     recorder.tag_digest("sha256/best")
     answers = recorder.export(results)
-    if answers is not None:
-        explain(recorder, answers, validated | results, overrides)
+    explain(recorder, answers, validated | results, overrides)
     return progress.latest | best_metric(recorder, progress) | results
 
 

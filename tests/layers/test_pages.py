@@ -1,4 +1,4 @@
-"""The pages about layers and tasks: their code runs from top to bottom and prints what stands below it."""
+"""The pages about layers and tasks: their code runs and prints what stands below it."""
 
 from __future__ import annotations
 
