@@ -76,6 +76,13 @@ def test_mean_and_deviation_are_those_of_the_training_split(size: int) -> None:
     np.testing.assert_allclose(task.predict(standard), targets, rtol=1e-5)
 
 
+def test_small_differences_of_large_numbers_are_not_lost() -> None:
+    targets = (1e7 + np.arange(4000) % 4).astype(np.float32)
+    task = adapted(built([]), targets, 700)
+    assert task.deviation.numpy() == pytest.approx(np.sqrt(1.25), rel=1e-6)
+    assert task.mean.numpy() == pytest.approx(1e7 + 1.5, abs=1)
+
+
 def test_a_target_that_never_varies_keeps_its_units() -> None:
     task = adapted(built([2]), np.array([[5.0, 1.0], [5.0, 3.0]], np.float32))
     assert task.deviation.numpy().tolist() == [1.0, 1.0]
