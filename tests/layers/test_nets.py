@@ -117,7 +117,7 @@ def _instance(name: str) -> Any:
 
     whole = OmegaConf.create(
         {
-            "dataset": {"classes": CLASSES},
+            "dataset": {"classes": CLASSES, "outputs": CLASSES},
             "optimizer": {"_target_": "pipeline.training.optimizers.Adam", "learning_rate": 3e-3},
             "model": OmegaConf.load(CONFIGS / f"{name}.yaml"),
         }
