@@ -181,7 +181,7 @@ def _feeds(parts: Assembly) -> str:
         sizes = ", ".join(f"{role} {source.megabytes(role):,.1f} MiB" for role in roles)
         if roles:
             said.append(f"{'streamed' if streamed else 'resident'}: {sizes}")
-    most = f"auto: at most {source.config.memory:,.0f} MiB"
+    most = f"auto: at most {source.config.memory:,g} MiB"
     return f"{'; '.join(said)} ({most if source.config.feed == 'auto' else 'asked for'})"
 
 
