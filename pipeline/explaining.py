@@ -133,7 +133,7 @@ def _card(
     confused: Sequence[tuple[str, str, int, int]],
     overrides: Sequence[str],
 ) -> ModelCard:
-    source, config = parts.source, flat(parts.config)
+    source, prepared, config = parts.source, parts.prepared, flat(parts.config)
     columns, layers, size = architecture(parts.model)
     steps, plan = parts.trainer.current_step, parts.plan
     return ModelCard(
@@ -156,14 +156,14 @@ def _card(
         data=Data(
             source.name,
             source.version,
-            parts.prepared.digests(),
+            prepared.digests(),
             " ".join(source.description.split()),
             source.homepage,
             source.license,
             [
-                (role, split.name, len(split), split.digest)
+                (role, getattr(source.config.splits, role), prepared.size(role), digest)
                 for role in ("train", "validation", "test")
-                for split in [source.split(role)]
+                for digest in [prepared.digest(role)]
             ],
         ),
         training={key: str(config[key]) for key in TOLD if config.get(key) is not None},

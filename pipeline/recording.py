@@ -71,6 +71,17 @@ class Recorder:
         self.log(results, self.parts.trainer.current_step)
         return results
 
+    def tell_left_out(self) -> None:
+        """Say and keep which examples could not be used, if any; see ``dataset.on_error``."""
+        found = self.parts.source.left_out
+        if not found:
+            return
+        told = {role: str(left_out) for role, left_out in found.items()}
+        self.console.line("left out: " + ", ".join(f"{role} {told[role]}" for role in told))
+        self.tracker.tags({f"data/skipped/{role}": text for role, text in told.items()})
+        count = sum(left_out.count for left_out in found.values())
+        self.log({"data/skipped": float(count)}, self.parts.trainer.current_step)
+
     def tag_digest(self, name: str) -> None:
         """Tag the run with the SHA-256 of the weights as they are evaluated."""
         with self.parts.trainer.evaluated_weights():
@@ -170,7 +181,7 @@ def _feeds(parts: Assembly) -> str:
         sizes = ", ".join(f"{role} {source.megabytes(role):,.1f} MiB" for role in roles)
         if roles:
             said.append(f"{'streamed' if streamed else 'resident'}: {sizes}")
-    most = f"auto: at most {source.config.memory:,.0f} MiB"
+    most = f"auto: at most {source.config.memory:,g} MiB"
     return f"{'; '.join(said)} ({most if source.config.feed == 'auto' else 'asked for'})"
 
 

@@ -172,6 +172,7 @@ def _fit(
             metrics = progress.latest | best_metric(recorder, progress)
         else:
             metrics = conclude(recorder, progress, overrides)
+        recorder.tell_left_out()
         status = "FINISHED"
     except Stopped as stopped:
         status = "KILLED"
@@ -183,6 +184,7 @@ def _fit(
         raise
     finally:
         signals.at_once = partial(_give_up, tracker, console)
+        parts.trainer.close()
         with signals.ignored():
             if recorder is not None:
                 recorder.checkpoints.close(wait=status == "FAILED")

@@ -48,6 +48,7 @@ CONFIGURATIONS = {
     ),
     "SelfTraining": ("+experiment=digits_local",),
     "2 replicas": ("+experiment=digits_cnn", "strategy.replicas=2"),
+    "streamed": ("+experiment=digits", "dataset.feed=stream"),
     "transformer, dropout": ("+experiment=digits", "model=transformer"),
 }
 

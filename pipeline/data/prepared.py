@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data.examples import BATCH, Arrays, Examples, in_batches
+from pipeline.data.on_host import on_host, sizes_differ
 from pipeline.data.preprocess import Preprocessing
 from pipeline.data.reader import Reader
 from pipeline.data.source import ROLES, Source
-from pipeline.data.splits import Split
 from pipeline.errors import DataError
 
 SAMPLE = 1000  # examples that stand for a streamed split in its digest
@@ -72,11 +72,12 @@ class Prepared:
         """
         if role not in self._made:
             split = self.source.split(role)
-            inputs = self._on_host(split)
+            whole = getattr(self.frame, "whole", False)
+            inputs = on_host(self.preprocessing, split, self.source, joins=whole)
             made = Examples(inputs, split.targets, split.weights)
             if self.frame is not None:
                 try:
-                    made = Examples(*self.frame(inputs))
+                    made = Examples(*self.frame(inputs), None if whole else split.weights)
                 except ValueError as error:
                     raise DataError(f"dataset.frame, split {split.name!r}: {error}") from error
             for other, known in self._made.items():
@@ -109,7 +110,7 @@ class Prepared:
         """The first inputs of a split as they are stored, or all of them where they differ."""
         if self.is_streamed(role):
             reader = self.reader(role)
-            return reader.stored(np.arange(min(count, len(reader))))
+            return reader.sample(np.arange(min(count, len(reader)))).inputs
         return tf.nest.map_structure(lambda a: a[:count], self.source.split(role).inputs)
 
     def digest(self, role: str) -> str:
@@ -118,8 +119,7 @@ class Prepared:
             return self.source.split(role).digest
         reader = self.reader(role)
         at = np.unique(np.linspace(0, len(reader) - 1, SAMPLE).astype(int))
-        sample = Split(reader.name, reader.stored(at)).digest
-        return hashlib.sha256(f"{len(reader)}:{sample}".encode()).hexdigest()
+        return hashlib.sha256(f"{len(reader)}:{reader.sample(at).digest}".encode()).hexdigest()
 
     def digests(self) -> str:
         """SHA-256 over the digests of all splits, by role."""
@@ -134,30 +134,8 @@ class Prepared:
         if not self.is_streamed(role):
             yield from in_batches(self.source.split(role).inputs)
             return
-        reader = self.reader(role)
-        for first in range(0, len(reader), BATCH):
-            yield from in_batches(
-                reader.stored(np.arange(first, min(first + BATCH, len(reader)))), BATCH
-            )
-
-    def _on_host(self, split: Split) -> Arrays:
-        """The inputs of all examples as the device has them; where examples of their own length are
-        one sequence, joined."""
-        if not self.preprocessing.host.steps:
-            if split.inputs_are_uneven:
-                raise sizes_differ(self.source, split.name)
-            return split.inputs
-        joins = getattr(self.frame, "whole", False) and split.inputs_are_objects
-        parts = [
-            tf.nest.map_structure(lambda t: t.numpy(), self.preprocessing.host(batch))
-            for batch in in_batches(split.inputs, 1 if joins else BATCH)
-        ]
-        if joins:
-            return np.concatenate([part[0] for part in parts])
-        try:
-            return tf.nest.map_structure(lambda *own: np.concatenate(own), *parts)
-        except ValueError as error:
-            raise sizes_differ(self.source, split.name) from error
+        for inputs in self.reader(role).stored_inputs(BATCH):
+            yield from in_batches(inputs)
 
     def _check_text(self) -> None:
         """Text is not what a model takes."""
@@ -173,18 +151,6 @@ class Prepared:
                     "step to dataset.preprocess that makes tokens of it "
                     "(_target_: pipeline.data.preprocess.Tokens), or name another feature."
                 )
-
-
-def sizes_differ(source: Source, where: str) -> DataError:
-    """The error for examples that do not make one array."""
-    config, info = source.config, source.builder.info
-    shape = info.features[config.inputs].shape if isinstance(config.inputs, str) else ""
-    return DataError(
-        f"{config.inputs!r} of {info.full_name} differs in size from example to example "
-        f"(split {where}; TFDS declares {shape}). A batch needs one size: add a step to "
-        "dataset.preprocess that gives them one (pipeline.data.preprocess.Resize for images, "
-        "Pad for sequences), or use a dataset whose examples share one."
-    )
 
 
 def _shapes(inputs: Arrays) -> list[tuple[int, ...]]:

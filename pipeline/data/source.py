@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,12 +23,13 @@ from pipeline.data.catalogue import (
     open_builder,
     prepare,
 )
+from pipeline.data.faults import check
 from pipeline.data.features import Target, inputs_of, target_of, weight_of
 from pipeline.data.splits import Split, read
+from pipeline.data.stored import LeftOut, Stored
 from pipeline.errors import DataError, did_you_mean
 
 ROLES = ("train", "validation", "test")
-ROWS = 4096  # looked at at once
 
 
 @dataclass
@@ -58,6 +57,7 @@ class Source:
     builder: tfds.core.DatasetBuilder = field(repr=False)
     weight: str | None = None
     _read: dict[str, Split] = field(default_factory=dict, init=False, repr=False)
+    _stored: dict[str, Stored] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def classes(self) -> int:
@@ -97,18 +97,40 @@ class Source:
 
         Raises:
             DataError: damaged files, labels outside the classes, or numbers that are NaN or
-                infinite.
+                infinite; with ``dataset.on_error=skip`` these are left out.
         """
         if role not in self._read:
             expression = str(getattr(self.config.splits, role))
-            split = read(self.builder, expression, self.config, self.target, self.weight)
-            _check_targets(split, self.target)
-            if isinstance(split.inputs, np.ndarray):  # of a table, preprocessing knows what to do
-                _check_finite(split, split.inputs, str(self.config.inputs))
-            if split.weights is not None:
-                _check_weights(split, split.weights, str(self.weight))
+            try:
+                split = read(self.builder, expression, self.config, self.target, self.weight)
+                check(split, self.config, self.target)
+            except DataError:
+                if self.config.on_error != "skip":
+                    raise
+                stored = self.stored(role)
+                split = stored.usable(np.arange(len(stored)))[1]
+                if not len(split):
+                    raise DataError(
+                        f"Not one example of split {expression!r} can be used."
+                    ) from None
+                check(split, self.config, self.target)
             self._read[role] = split
         return self._read[role]
+
+    def stored(self, role: str) -> Stored:
+        """The examples of a split by number, as they lie on disk."""
+        if role not in self._stored:
+            expression = str(getattr(self.config.splits, role))
+            self._stored[role] = Stored(
+                self.builder, expression, self.config, self.target, self.weight
+            )
+        return self._stored[role]
+
+    @property
+    def left_out(self) -> dict[str, LeftOut]:
+        """What could not be used so far, by role, where ``dataset.on_error`` is ``skip``."""
+        found = {role: stored.left_out for role, stored in self._stored.items()}
+        return {role: left_out for role, left_out in found.items() if left_out.count}
 
     @property
     def digest(self) -> str:
@@ -181,87 +203,3 @@ def _size(builder: tfds.core.DatasetBuilder, role: str, expression: str) -> int:
         has = ", ".join(f"{name} {info.num_examples:,}" for name, info in sorted(splits.items()))
         raise DataError(f"{given} is empty: {builder.info.full_name} has {has} examples.")
     return examples
-
-
-def _check_finite(split: Split, values: np.ndarray, feature: str) -> None:
-    """One such number in a batch makes every weight NaN at the next step."""
-    bad = _not_finite(values)
-    if not len(bad):
-        return
-    first = int(bad[0])
-    own = np.asarray(values[first])
-    place = np.argwhere(~np.isfinite(own))[0].tolist()
-    whole = split.name.partition("+")[0].partition("[")[0]
-    raise DataError(
-        f"Split {split.name!r}: {feature!r} of example {first} holds {own[tuple(place)]}"
-        f"{f' at {place}' if place else ''} ({len(bad):,} of {len(split):,} examples hold NaN "
-        "or infinity). Mend the examples, or leave them out by a split expression such as "
-        f"{whole}[{first + 1}:]."
-    )
-
-
-def _not_finite(values: np.ndarray) -> np.ndarray:
-    """The examples that hold a number which is not finite."""
-    if values.dtype == object:
-        floats = (np.issubdtype(np.asarray(v).dtype, np.floating) for v in values[:1])
-        if not any(floats):
-            return np.array([], int)
-        return np.flatnonzero([not np.isfinite(value).all() for value in values])
-    if not np.issubdtype(values.dtype, np.floating):
-        return np.array([], int)
-    axes = tuple(range(1, values.ndim))
-    # In pieces: the mask of all would take a quarter of the split's memory.
-    pieces: Iterator[np.ndarray] = (
-        first + np.flatnonzero(~np.isfinite(values[first : first + ROWS]).all(axis=axes))
-        for first in range(0, len(values), ROWS)
-    )
-    return np.concatenate([np.array([], int), *pieces])
-
-
-def faulty(inputs: Any, targets: np.ndarray | None, source: Source) -> Iterator[tuple[int, str]]:
-    """Which of some examples cannot be used, and why: NaN, infinity, labels outside the classes."""
-    if isinstance(inputs, np.ndarray):
-        for row in _not_finite(inputs):
-            yield int(row), f"its {source.config.inputs!r} holds NaN or infinity"
-    if targets is None:
-        return
-    for row in _not_finite(targets):
-        yield int(row), f"its {', '.join(source.target.paths)} holds NaN or infinity"
-    if source.target.kind in ("class", "classes"):
-        for row in _outside(targets, source.target):
-            yield int(row), f"its label is outside 0..{(source.target.size or 0) - 1}"
-
-
-def _outside(targets: np.ndarray, target: Target) -> np.ndarray:
-    """The examples whose labels are none of the classes."""
-    if target.kind == "classes":
-        return np.flatnonzero((targets == 255).any(1))
-    return np.flatnonzero((targets < 0) | (targets >= (target.size or 0)))
-
-
-def _check_targets(split: Split, target: Target) -> None:
-    if split.targets is None:
-        return
-    if target.kind == "numbers":
-        _check_finite(split, split.targets, ", ".join(target.paths))
-        return
-    assert target.size is not None
-    outside = _outside(split.targets, target)
-    if len(outside):
-        first = int(outside[0])
-        is_one = "" if target.kind == "classes" else f" is {split.targets[first]},"
-        raise DataError(
-            f"Split {split.name!r}: the label of example {first}{is_one} outside "
-            f"0..{target.size - 1} ({len(outside):,} of {len(split):,} examples are). "
-            "TFDS writes -1 where a dataset publishes no labels: use another split."
-        )
-
-
-def _check_weights(split: Split, weights: np.ndarray, feature: str) -> None:
-    _check_finite(split, weights, feature)
-    if (weights < 0).any() or not (weights > 0).any():
-        first = int(np.flatnonzero(weights < 0)[0]) if (weights < 0).any() else 0
-        raise DataError(
-            f"Split {split.name!r}: the weight {feature!r} of example {first} is "
-            f"{weights[first]:g}; weights are at least 0, and one of them is above it."
-        )

@@ -18,8 +18,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline.config import Dataset
+from pipeline.data.decoder import Decoder
 from pipeline.data.examples import Arrays
 from pipeline.data.features import Target, feature, multi_hot, names_of, nested, value_at
+from pipeline.data.records import Records
 from pipeline.errors import DataError
 
 _READ_BATCH = 1024
@@ -69,6 +71,15 @@ class Split:
         """All of them."""
         found = tf.nest.flatten(self.inputs)
         return [*found, *(part for part in (self.targets, self.weights) if part is not None)]
+
+    def at(self, rows: np.ndarray) -> Split:
+        """Those examples alone."""
+
+        def own(array: Any) -> Any:
+            return None if array is None else array[rows]
+
+        inputs = tf.nest.map_structure(own, self.inputs)
+        return Split(self.name, inputs, own(self.targets), own(self.weights))
 
     @property
     def nbytes(self) -> int:
@@ -126,8 +137,7 @@ def _decode(
     target: Target,
     weight: str | None,
 ) -> Split:
-    names = names_of(config.inputs)
-    wanted = [*names, *target.paths, *([weight] if weight else [])]
+    wanted = paths_of(config, target, weight)
     uneven = any(_is_uneven(builder, path) for path in wanted)
     parts: dict[str, list[Any]] = {path: [] for path in wanted}
     try:
@@ -135,22 +145,49 @@ def _decode(
             for path, into in parts.items():
                 into.append(value_at(batch, path))
     except tf.errors.OpError as error:
+        _name_the_record(builder, expression, wanted)
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message).strip()
         raise DataError(
             f"{builder.data_dir} is damaged: reading {expression!r} stopped with "
             f"{type(error).__name__}: {reason}\n"
             "Delete the folder and prepare the dataset again."
         ) from error
-    columns = {
-        path: _joined(found, one_by_one=uneven) for path, found in parts.items() if path in names
-    }
-    inputs: Arrays = columns[names[0]] if isinstance(config.inputs, str) else columns
-    targets = targets_in(target, [parts[path] for path in target.paths], one_by_one=uneven)
-    weights = _joined(parts[weight], uneven).astype(np.float32) if weight else None
-    split = Split(expression, inputs, targets, weights)
+    split = split_of(parts, expression, config, target, weight, one_by_one=uneven)
     for array in split.arrays:
         array.flags.writeable = False
     return split
+
+
+def paths_of(config: Dataset, target: Target, weight: str | None) -> list[str]:
+    """The features that are read."""
+    return [*names_of(config.inputs), *target.paths, *([weight] if weight else [])]
+
+
+def split_of(
+    parts: Mapping[str, list[Any]],
+    name: str,
+    config: Dataset,
+    target: Target,
+    weight: str | None,
+    one_by_one: bool,
+) -> Split:
+    """What was read of each feature, in batches or ``one_by_one``, as one."""
+    names = names_of(config.inputs)
+    columns = {path: _joined(parts[path], one_by_one) for path in names}
+    inputs: Arrays = columns[names[0]] if isinstance(config.inputs, str) else columns
+    targets = targets_in(target, [parts[path] for path in target.paths], one_by_one)
+    weights = _joined(parts[weight], one_by_one).astype(np.float32) if weight else None
+    return Split(name, inputs, targets, weights)
+
+
+def _name_the_record(
+    builder: tfds.core.DatasetBuilder, expression: str, wanted: Sequence[str]
+) -> None:
+    """Raise ``DataError`` with the first record that cannot be read: TensorFlow does not say."""
+    records, decoder = Records(builder, expression), Decoder(builder, wanted)
+    step = _READ_BATCH if decoder.even else 1
+    for first in range(0, len(records), step):
+        records.decoded(np.arange(first, min(first + step, len(records))), decoder)
 
 
 def targets_in(target: Target, found: Sequence[list[Any]], one_by_one: bool) -> np.ndarray | None:

@@ -19,7 +19,8 @@ import tensorflow as tf
 from pipeline.data.feed import Feed
 from pipeline.data.reader import Reader
 
-CHUNK_BYTES = 32 << 20  # about; three of them are held at a time
+CHUNK_BYTES = 32 << 20  # at most, about; AHEAD + 2 of them are held at a time
+CHUNK_EXAMPLES = 1 << 14  # at most: half a second's work, for which the first step waits
 AHEAD = 2  # chunks that are read before they are needed
 
 
@@ -67,7 +68,8 @@ class StreamFeed(Feed):
             order=order,
         )
         self.reader = reader
-        fitting = CHUNK_BYTES // max(1, batch * example.nbytes // len(example))
+        each = max(1, example.nbytes // len(example))
+        fitting = min(CHUNK_BYTES // each, CHUNK_EXAMPLES) // batch
         self.steps = max(1, min(most, fitting, self.evaluation_steps))  # at most about an epoch
         self.waited = 0.0
         self._example = example

@@ -60,12 +60,15 @@ class Evaluation:
         """float64 [metrics], in cross-replica context; NaN, and no work, unless ``when``."""
         assert isinstance(self.feed, ResidentFeed)
         steps = tf.where(when, self.feed.evaluation_steps, 0)
-        return self.values(self.sums(self.feed.data, tf.constant(0), steps))
+        return self.values(self.sums(self.feed.data, tf.constant(0), steps, self.nothing()))
 
-    def sums(self, data: Any, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        """Over the batches from ``first`` to before ``last``: float64, the sum of the weights of
-        their examples, and those of each metric."""
-        width = 1 + width_of(self.task.metrics)
+    def nothing(self) -> tf.Tensor:
+        """The sums of no batch."""
+        return tf.zeros([1 + width_of(self.task.metrics)], tf.float64)
+
+    def sums(self, data: Any, first: tf.Tensor, last: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+        """Over the batches from ``first`` to before ``last``, added to those ``before``: float64,
+        the sum of the weights of their examples, and those of each metric."""
 
         def body(position: tf.Tensor, sums: tf.Tensor) -> Any:
             with tf.name_scope(""):  # else every variable's name grows in the loop
@@ -76,7 +79,7 @@ class Evaluation:
             _, sums = tf.while_loop(
                 lambda position, _: position < last,
                 body,
-                (first, tf.zeros([width], tf.float64)),
+                (first, before),
                 parallel_iterations=1,
             )
         return sums

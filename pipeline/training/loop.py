@@ -80,8 +80,7 @@ def run(
         trained = trainer.train(n, progress.best, evaluate_last=step + n == plan.total)
         seconds = time.perf_counter() - begun
         pace.took(n, seconds)
-        evaluating = len(trained.evaluations) * trainer.evaluation_seconds
-        spent.on_call(n, seconds, evaluating, trained.waited)
+        spent.on_call(n, seconds, trained.evaluating, trained.waited)
 
         first, step = step, step + len(trained.rows)
         done, improved, measured = first, False, {}

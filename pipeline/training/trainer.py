@@ -43,6 +43,7 @@ class Trained:
         kept: the step whose state is kept, as the best of them; None: none was better than before.
         failure: why training cannot go on after these rows; empty where it can.
         waited: seconds, for data.
+        evaluating: seconds, about.
     """
 
     rows: np.ndarray
@@ -50,6 +51,7 @@ class Trained:
     kept: int | None
     failure: str = ""
     waited: float = 0.0
+    evaluating: float = 0.0
 
 
 class Trainer:
@@ -181,6 +183,11 @@ class Trainer:
         """Evaluate once before training, to see that it works and how long it takes."""
         if self.validation is None:
             return
+        if isinstance(self.validation.feed, StreamFeed):  # no batch of it: it may take long
+            feed, none = self.validation.feed, tf.constant(0)
+            nothing = self._evaluation(feed).nothing()
+            self._stream_sums(feed)(feed.idle().data, none, none, nothing)
+            return
         empty, one = self._seconds(evaluate=False), self._seconds(evaluate=True)
         for _ in range(5 if one < 0.1 else 1):  # again: the first are slower
             empty = min(empty, self._seconds(evaluate=False))
@@ -217,9 +224,12 @@ class Trainer:
                 f"{call.last}"
             )
         outside = self.validation if self._inner.validation is None else None
+        evaluating = len(evaluations) * self.evaluation_seconds
         if outside and (evaluate_last or call.last % outside.every == 0):
+            begun = time.perf_counter()
             evaluations = [(int(call.last), self.evaluate(outside.feed))]
-        return Trained(rows, evaluations, kept, waited=waited)
+            evaluating = time.perf_counter() - begun
+        return Trained(rows, evaluations, kept, waited=waited, evaluating=evaluating)
 
     def most_from(self, step: int) -> int:
         """Steps that a call may take from ``step`` on."""
@@ -252,14 +262,24 @@ class Trainer:
 
     def _evaluate_stream(self, feed: StreamFeed) -> dict[str, float]:
         evaluation = self._evaluation(feed)
-        if feed.name not in self._evaluations:
-            self._evaluations[feed.name] = tf.function(evaluation.sums, autograph=False)
-        sums: Any = 0.0
+        sums = evaluation.nothing()
         for chunk in feed.in_stored_order():
             last = min(chunk.first + feed.steps, feed.evaluation_steps)
-            ends = tf.constant(chunk.first), tf.constant(last)
-            sums = sums + self._evaluations[feed.name](chunk.data, *ends)
+            sums = self._stream_sums(feed)(
+                chunk.data, tf.constant(chunk.first), tf.constant(last), sums
+            )
         return self._named(evaluation.values(sums).numpy())
+
+    def _stream_sums(self, feed: StreamFeed) -> Any:
+        if feed.name not in self._evaluations:
+            # What is evaluated on the way is compiled like the loop that a resident one is part of.
+            on_the_way = self.validation is not None and feed is self.validation.feed
+            self._evaluations[feed.name] = tf.function(
+                self._evaluation(feed).sums,
+                jit_compile=(on_the_way and self.compilation.mode == "loop") or None,
+                autograph=False,
+            )
+        return self._evaluations[feed.name]
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
         """Inside, the model holds the weights that are evaluated and exported."""

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipeline.config import Dataset, Splits
-from pipeline.data import source
+from pipeline.data import faults, source
 from pipeline.data.examples import Examples
 from pipeline.data.feed import ResidentFeed
 from pipeline.data.splits import Split
@@ -61,7 +61,7 @@ def test_feature_that_is_not_finite_is_refused_with_the_example_and_the_place(
 
 
 def test_example_is_counted_over_all_pieces(measurements, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "ROWS", 2)
+    monkeypatch.setattr(faults, "ROWS", 2)
     rows = np.zeros([5, 3], np.float32)
     rows[4, 1] = np.nan
     with pytest.raises(DataError, match=r"of example 4 holds nan at \[1\] \(1 of 5 examples"):

@@ -357,8 +357,9 @@ def test_example_that_cannot_be_decoded_is_named_with_how_to_leave_it_out(tmp_pa
         f"{tmp_path}/numbers/1.0.0) cannot be decoded: Unknown image file format."
     )
     assert last == (
-        "Its checksum is right, so this is what was written. Leave it out by a split expression "
-        "like train[:2]+train[3:], or mend the data and prepare the dataset again."
+        "Its checksum is right, so this is what was written. Set dataset.on_error=skip to go on "
+        "without such examples, leave it out by a split expression like train[:2]+train[3:], or "
+        "mend the data and prepare the dataset again."
     )
     without = Records(records.builder, "train[:2]+train[3:]")
     assert len(without.decoded(np.arange(3), decode)["image"]) == 3

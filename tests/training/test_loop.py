@@ -28,7 +28,6 @@ class CountingTrainer:
     """
 
     columns = Columns({"loss": Mean(), "accuracy": Mean()}, (), batch=1)
-    evaluation_seconds = 0.0
 
     def __init__(self, step: int = 0, keeps: bool = False) -> None:
         self.current_step = step
