@@ -11,17 +11,18 @@ before and after augmentation. Trains nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pipeline import preflight
 from pipeline.cli import verb
 from pipeline.composing import compose
-from pipeline.config import DataVerb
+from pipeline.config import DataVerb, Train
 from pipeline.console import Console
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.quiet import load_tensorflow
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from pipeline.data.prepared import Prepared
     from pipeline.describing import Described
 
-OWN = tuple(DataVerb.__dataclass_fields__)
+SPLITS = ("train", "validation", "test")
+MOST = 100  # examples of a picture
 
 
 def configured(overrides: Sequence[str]) -> DictConfig:
@@ -39,18 +41,28 @@ def configured(overrides: Sequence[str]) -> DictConfig:
         ConfigError: an unknown key, a wrong type or value, a package that is not trusted.
     """
     config = compose("data", overrides)
-    for problem in preflight.find_problems(config):
-        # Of the rules for training configs those that are about what is here.
-        key = problem.partition(":")[0].partition(".")[0]
-        if key in OWN and not (key == "task" and config.task is None) and key != "objective":
-            if "there is no such key" in problem and problem.partition(":")[0] in OWN:
-                continue
+    keys, valid = {str(key) for key in config}, {field.name for field in fields(DataVerb)}
+    for key in sorted(keys - valid):
+        raise ConfigError(f"{key}: there is no such key. {did_you_mean(key, valid)}")
+    for key in sorted(valid - keys):
+        raise ConfigError(f"{key}: taken away, but it is needed; leave out ~{key}")
+    # The rules for training configs, of what is here and there.
+    shared = keys & {field.name for field in fields(Train)}
+    if config.task is None:
+        shared.remove("task")
+    for problem in preflight.find_problems(OmegaConf.masked_copy(config, sorted(shared))):
+        key = problem.partition(":")[0]
+        if key.partition(".")[0] in shared:
             raise ConfigError(problem)
+    if config.split not in SPLITS:
+        raise ConfigError(f"split={config.split}: {did_you_mean(config.split, SPLITS)}")
+    if not 1 <= config.examples <= MOST:
+        raise ConfigError(f"examples={config.examples}: a picture has from 1 to {MOST} examples.")
     return config
 
 
 def main(overrides: Sequence[str]) -> None:
-    """Print what there is to know of the dataset, and draw examples.
+    """Draw examples, and print what there is to know of the dataset.
 
     Raises:
         UserError: a wrong config, or data that is not there or not what the config says.
@@ -59,22 +71,25 @@ def main(overrides: Sequence[str]) -> None:
     load_tensorflow()  # once the config has been checked
     from pipeline.describing import Described
 
-    prepared = _prepared(config)
-    described, console = Described(prepared), Console()
+    described = Described(_prepared(config))
+    # All of it first, so that nothing is printed of what cannot be told to its end.
+    pictures = draw(config, described)
+    parts: list[tuple[Table | None, list[str]]] = [(described.splits(), []), described.balance()]
+    parts += [(table, []) for table in described.numbers(config.split)]
+    parts += [described.vocabulary(), (described.steps(), [])]
+    repeated = described.told_repeated()
+
+    console = Console()
     console.facts(described.facts())
-    _show(console, described.splits())
-    balance, said = described.balance()
-    _show(console, balance, said)
-    for table in described.numbers(config.split):
-        _show(console, table)
-    vocabulary, said = described.vocabulary()
-    _show(console, vocabulary, said)
-    _show(console, described.steps())
+    for table, said in parts:
+        if table is not None and table.rows:
+            console.line(f"\n{table.title}")
+            console.whole_table(table.columns, table.rows)
+            for sentence in said:
+                console.line(sentence)
     console.line()
-    for sentence in described.told_repeated():
+    for sentence in [*repeated, *(f"picture: {path}" for path in pictures)]:
         console.line(sentence)
-    for path in draw(config, described):
-        console.line(f"picture: {path}")
 
 
 def _prepared(config: DictConfig) -> Prepared:
@@ -88,68 +103,52 @@ def _prepared(config: DictConfig) -> Prepared:
     return prepare(config, make(config, "task").needs)
 
 
-def _show(console: Console, table: Table | None, said: Sequence[str] = ()) -> None:
-    if table is None or not table.rows:
-        return
-    console.line(f"\n{table.title}")
-    console.whole_table(table.columns, table.rows)
-    for sentence in said:
-        console.line(sentence)
-
-
 def draw(config: DictConfig, described: Described) -> list[Path]:
     """Write a picture of examples for each input that the model takes; returns where they are.
 
     Raises:
-        ConfigError: ``to`` cannot be written.
+        ConfigError: the examples cannot be augmented, or ``to`` cannot be written.
     """
     import numpy as np
 
     from pipeline.analysis.example_pictures import captions, examples_picture
-    from pipeline.describing import spread
+    from pipeline.data.samples import spread
 
     role, source = config.split, described.source
-    rows = spread(described.size(role), config.examples)
+    rows = spread(described.samples.size(role), config.examples)
     count = len(rows)
     rows = np.resize(rows, count + count % 2)  # what is mixed needs a neighbour
-    examples = described.at(role, rows)
-    before = described.model_takes(examples.inputs)
+    examples = described.samples.at(role, rows)
+    before = described.samples.after_device_steps(examples.inputs)
     after, share = _augmented(config, described.prepared, before, len(rows))
-    if source.target.paths and described.prepared.frame is None:
+    if examples.targets is not None and described.prepared.frame is None:
         names = source.class_names if source.classes else ()
-        assert examples.targets is not None
         told = captions(examples.targets, names, share)
     else:
-        told = [f"example {row}" for row in rows]
-    pieces = described.tokens.vocabulary.pieces if described.tokens else None
-    written = []
-    folder = Path(config.to)
+        told = [f"example {row:,}" for row in rows]
     stem = source.name if role == "train" else f"{source.name}-{role}"
+    written = []
     for name, values in _named(before).items():
-        changed = None if after is None else _named(after)[name][:count]
-        title = " ".join(word for word in (source.name, role, name) if word)
         picture = examples_picture(
             values[:count],
-            changed,
+            None if after is None else _named(after)[name][:count],
             told[:count],
-            title,
-            str if pieces is None else lambda i: pieces[i].decode(errors="replace") or "\ufffd",
+            " ".join(word for word in (source.name, role, name) if word),
+            described.piece if described.tokens else str,
         )
-        path = folder / f"{'-'.join([stem, *name.split('/')]).rstrip('-')}.png"
+        path = Path(config.to) / f"{'-'.join([stem, *filter(None, name.split('/'))])}.png"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
         except OSError as error:
             raise ConfigError(
-                f"to={folder}: {path.name} cannot be written there: {error.strerror or error}"
+                f"to={config.to}: {path.name} cannot be written: {error.strerror or error}"
             ) from error
         written.append(path)
     return written
 
 
-def _augmented(
-    config: DictConfig, prepared: Prepared, inputs: Any, count: int
-) -> tuple[Any, Any]:
+def _augmented(config: DictConfig, prepared: Prepared, inputs: Any, count: int) -> tuple[Any, Any]:
     """``inputs`` as the first step of training would have them, and the share of mixed targets;
     both None where they are not augmented."""
     import tensorflow as tf

@@ -11,31 +11,24 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from pipeline.analysis.dataset_summary import (
     ClassShare,
-    Lengths,
-    SplitSummary,
     Statistics,
     Table,
     class_balance,
-    lengths,
     statistics,
     summary,
 )
+from pipeline.analysis.in_a_line import cut, few, shortened
 from pipeline.data.duplicates import Digests, Repeats, digests, repeats
-from pipeline.data.examples import BATCH, Examples
-from pipeline.data.features import names_of
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Columns, Tokens
+from pipeline.data.samples import Samples
 from pipeline.data.source import ROLES
 
-SAMPLE = 1000  # examples that stand for a streamed split
-BYTES = 256 << 20  # of preprocessed examples that are held to look at
 CLASSES = 20  # that have a row each; of more, the most and the least frequent
 FREQUENT = 10  # tokens that are named
-FEW = 5  # of a list that is longer
 WIDE = 110  # characters of what a step is
 
 
@@ -49,7 +42,7 @@ class Described:
         steps = prepared.preprocessing.host.steps.values()
         self.tokens = next((step for step in steps if isinstance(step, Tokens)), None)
         self._columns = next((step for step in steps if isinstance(step, Columns)), None)
-        self._samples: dict[str, Examples] = {}
+        self.samples = Samples(prepared)
 
     def facts(self) -> dict[str, str]:
         """What it is, what goes in and what is predicted, how it is fed."""
@@ -60,7 +53,7 @@ class Described:
         predicted = {
             "class": f"{self.config.target}: one of {source.classes} classes",
             "classes": f"{self.config.target}: any of {source.classes} classes",
-            "numbers": f"{', '.join(target.paths)}: {target.size} number(s)",
+            "numbers": f"{', '.join(target.paths)}: {_numbers(target.size)}",
             "tokens": "the inputs' next tokens",
             "inputs": "the inputs themselves",
         }[target.kind]
@@ -83,7 +76,7 @@ class Described:
         for role in ROLES:
             held = "stream" if self.prepared.is_streamed(role) else "resident"
             expression = str(getattr(self.config.splits, role))
-            size = f"{self.source.megabytes(role):,.2f}"
+            size = _megabytes(self.source.megabytes(role))
             rows.append((role, expression, f"{self.source.sizes[role]:,}", size, held))
         return Table("splits", ("split", "of TFDS", "examples", "MiB", "feed"), rows)
 
@@ -101,8 +94,16 @@ class Described:
         """The classes of each split, and sentences about them; None where there are none."""
         if not self.source.classes or self.prepared.frame is not None:
             return None, []
-        found = {role: class_balance(self._labels(role), self.source.class_names) for role in ROLES}
-        order = range(len(found["train"]))
+        found = {
+            role: class_balance(self.samples.targets(role), self.source.class_names)
+            for role in ROLES
+        }
+        order = list(range(len(found["train"])))
+        partly = [
+            f"{role} is streamed: these are of{part.removeprefix(',')}"
+            for role in ROLES
+            if (part := _part(len(self.samples.targets(role)), self.source.sizes[role]))
+        ]
         said = [sentence for role in ROLES for sentence in self._lacks(role, found[role])]
         if len(order) > CLASSES:
             by_count = sorted(order, key=lambda i: -found["train"][i].count)
@@ -119,35 +120,39 @@ class Described:
         if self.source.target.kind == "class":
             most = max(found["train"], key=lambda share: share.count)
             test = next(share for share in found["test"] if share.name == most.name)
-            said.append(
-                f"always to say {most.name!r} would be right in {test.share:.1%} of the test split"
-            )
+            said.append(f"always to answer {most.name!r} scores {test.share:.1%} on test")
         columns = ("class", *(word for role in ROLES for word in (role, "%")))
-        return Table(f"classes{self._of(*ROLES)}", columns, rows), said
+        return Table("classes", columns, rows), [*partly, *said]
 
     def _lacks(self, role: str, balance: Sequence[ClassShare]) -> Iterator[str]:
         lacking = [repr(share.name) for share in balance if not share.count]
-        if lacking and not self.prepared.is_streamed(role):
-            yield f"warning: {role} has no example of {few(lacking)}"
+        if lacking:
+            whole = len(self.samples.targets(role)) == self.source.sizes[role]
+            what = role if whole else f"what was looked at of {role}"
+            yield f"warning: {what} has no example of {few(lacking)}"
 
     # Numbers and lengths -------------------------------------------------------------------------
 
     def numbers(self, role: str) -> list[Table]:
         """The features of a split, as they are stored and as the model takes them."""
-        stored, target = self.stored(role), self.source.target
+        stored, target = self.samples.stored(role), self.source.target
         named = stored if isinstance(stored, Mapping) else {str(self.config.inputs): stored}
         first = summary(f"{role} as stored", named)
+        first = replace(first, name=first.name + _part(first.examples, self.source.sizes[role]))
         if target.kind == "numbers" and self.prepared.frame is None:
-            found = statistics(", ".join(target.paths), self._targets(role))
+            found = statistics(", ".join(target.paths), self.samples.targets(role))
             if len(found) == len(target.names):
                 found = [replace(r, name=n) for r, n in zip(found, target.names, strict=True)]
             first = replace(first, statistics=[*first.statistics, *found])
-        taken = self.taken(role)
+        taken = self.samples.taken(role)
         named = taken if isinstance(taken, Mapping) else {"inputs": taken}
         second = summary(f"{role} as the model takes it", named)
-        second = replace(second, statistics=self._with_names(second.statistics))
-        of = self._of(role)
-        return [t._replace(title=f"{t.title}{of}") for s in (first, second) for t in s.tables()]
+        second = replace(
+            second,
+            name=second.name + _part(second.examples, self.samples.size(role)),
+            statistics=[_rounded(row) for row in self._with_names(second.statistics)],
+        )
+        return [table for told in (first, second) for table in told.tables()]
 
     def _with_names(self, rows: Sequence[Statistics]) -> Sequence[Statistics]:
         """The columns that ``Columns`` has made, by their names."""
@@ -160,32 +165,35 @@ class Described:
 
     def vocabulary(self) -> tuple[Table | None, list[str]]:
         """What of each split the vocabulary knows, and its most frequent tokens."""
-        if self.tokens is None or isinstance(self.taken("train"), Mapping):
+        if self.tokens is None or isinstance(self.prepared.model_inputs, Mapping):
             return None, []
-        rows, pieces = [], self.tokens.vocabulary.pieces
+        rows, shares, partly = [], "", []
+        pieces, length = self.tokens.vocabulary.pieces, self.tokens.length
         for role in ROLES:
-            ids = self.taken(role)
+            ids = self.samples.taken(role)
+            if ids.dtype.kind not in "iu":  # steps after it made something else
+                return None, []
+            part = _part(len(ids), self.samples.size(role))
+            partly += [f"of {role}{part}"] if part else []
             counts = np.bincount(ids.reshape(-1), minlength=len(pieces))
             counts[0] = 0  # padding
             whole = max(1, int(counts.sum()))
-            unknown = counts[1] / whole if self.tokens.vocabulary.learns else 0.0
-            full = (ids[:, -1] != 0).mean() if ids.ndim == 2 and self.tokens.length else None
-            cells = [f"{100 * share:.2f}" for share in (unknown,)]
-            cells.append("-" if full is None else f"{100 * full:.1f}")
-            rows.append((role, f"{whole:,}", *cells))
+            unknown = counts[1] if self.tokens.vocabulary.learns else 0
+            full = f"{100 * (ids[:, -1] != 0).mean():.1f}" if length else "-"
+            rows.append((role, f"{whole:,}", f"{100 * unknown / whole:.2f}", full))
             if role == "train":
                 most = [i for i in np.argsort(-counts, kind="stable")[:FREQUENT] if counts[i]]
-                shares = ", ".join(
-                    f"{pieces[i].decode(errors='replace')!r} {counts[i] / whole:.1%}" for i in most
-                )
-        columns = ("split", "tokens", "unknown %", f"all {self.tokens.length or '-'} used %")
-        said = [f"{self.tokens.ids:,} ids; most frequent: {shares}"]
-        if self.tokens.length:
-            said.append(
-                f"what is longer than {self.tokens.length} tokens is cut: at most the share in the "
-                "last column"
-            )
-        return Table(f"tokens{self._of(*ROLES)}", columns, rows), said
+                shares = ", ".join(f"{self.piece(i)!r} {counts[i] / whole:.1%}" for i in most)
+        said = [f"{self.tokens.ids:,} ids; most frequent in train: {shares}"]
+        if length:
+            said.append(f"full: texts that fill all {length} places; what is longer is cut")
+        columns = ("split", "tokens", "unknown %", "full %")
+        return Table("tokens", columns, rows), [*partly, *said]
+
+    def piece(self, token: int) -> str:
+        """The text that a token stands for."""
+        assert self.tokens is not None
+        return self.tokens.vocabulary.pieces[token].decode(errors="replace")
 
     # Duplicates ----------------------------------------------------------------------------------
 
@@ -200,7 +208,9 @@ class Described:
         """The same in sentences."""
         found = self.repeated()
         if found is None:
-            return ["duplicates: not looked for, since a split is streamed; dataset.feed=resident"]
+            return [
+                "duplicates: not looked for, since a split is streamed; dataset.feed=resident would"
+            ]
         said = []
         for role, of in found.items():
             if not of.known:
@@ -217,70 +227,6 @@ class Described:
         split = self.source.split(role)
         return digests(split.inputs, split.targets)
 
-    # Examples ------------------------------------------------------------------------------------
-
-    def stored(self, role: str) -> Any:
-        """The inputs as TFDS decodes them: all, or a sample where they are streamed."""
-        if not self.prepared.is_streamed(role):
-            return self.source.split(role).inputs
-        reader = self.prepared.reader(role)
-        rows = spread(len(reader), SAMPLE)
-        found = reader.stored(rows)
-        if len(tf.nest.flatten(found)[0]) == len(rows):
-            return found
-        each = [reader.stored(rows[i : i + 1]) for i in range(len(rows))]  # they differ in size
-        return tf.nest.map_structure(lambda *own: [array[0] for array in own], *each)
-
-    def taken(self, role: str) -> Any:
-        """The inputs as the model takes them, ``[n, ...]``: all, or those that fit in ``BYTES``."""
-        return self.model_takes(self._sample(role).inputs)
-
-    def at(self, role: str, rows: np.ndarray) -> Examples:
-        """The examples at ``rows``, as the device has them."""
-        if self.prepared.is_streamed(role):
-            return self.prepared.reader(role)(rows)
-        arrays = tf.nest.map_structure(lambda a: a[rows], self.prepared.examples(role).arrays)
-        return Examples(arrays["inputs"], arrays.get("targets"), arrays.get("weights"))
-
-    def size(self, role: str) -> int:
-        """Examples as they are framed."""
-        if self.prepared.is_streamed(role):
-            return len(self.prepared.reader(role))
-        return len(self.prepared.examples(role))
-
-    def model_takes(self, inputs: Any) -> Any:
-        """``inputs`` after the steps that run on the device."""
-        parts = []
-        for first in range(0, len(tf.nest.flatten(inputs)[0]), BATCH):
-            part = tf.nest.map_structure(
-                lambda a, at=first: tf.constant(a[at : at + BATCH]), inputs
-            )
-            made = self.prepared.preprocessing.device(part)
-            parts.append(tf.nest.map_structure(lambda t: t.numpy(), made))
-        return tf.nest.map_structure(lambda *own: np.concatenate(own), *parts)
-
-    def _sample(self, role: str) -> Examples:
-        if role not in self._samples:
-            specs = tf.nest.flatten(self.prepared.model_inputs)
-            each = sum(4 * int(np.prod(spec.shape.as_list()[1:] or [1])) for spec in specs)
-            most = SAMPLE if self.prepared.is_streamed(role) else max(1, BYTES // each)
-            self._samples[role] = self.at(role, spread(self.size(role), most))
-        return self._samples[role]
-
-    def _targets(self, role: str) -> np.ndarray:
-        streamed = self.prepared.is_streamed(role)
-        found = self._sample(role).targets if streamed else self.source.split(role).targets
-        assert found is not None
-        return found
-
-    _labels = _targets
-
-    def _of(self, *roles: str) -> str:
-        """What a title adds where not all examples were looked at."""
-        if any(map(self.prepared.is_streamed, roles)):
-            return f", of {SAMPLE:,} examples of each streamed split"
-        return ""
-
     def _model_inputs(self) -> str:
         specs = self.prepared.model_inputs
         named = specs if isinstance(specs, Mapping) else {"": specs}
@@ -290,43 +236,31 @@ class Described:
         ).strip()
 
     def _feed(self) -> str:
-        streamed, size = self.prepared.is_streamed("train"), self.source.megabytes("train")
-        name, takes = "stream" if streamed else "resident", f"train takes {size:,.2f} MiB"
+        streamed = self.prepared.is_streamed("train")
+        name = "stream" if streamed else "resident"
+        takes = f"train takes {_megabytes(self.source.megabytes('train'))} MiB"
         if self.config.feed != "auto":
             return f"{name}, as dataset.feed says; {takes}"
         than = "more than" if streamed else "at most"
-        return f"{name}: {takes}, {than} dataset.memory={self.config.memory:g}"
+        return f"{name}: {takes}, {than} the {self.config.memory:g} of dataset.memory"
 
 
-# Words -------------------------------------------------------------------------------------------
+def _part(looked: int, examples: int) -> str:
+    """What to add where only some of the examples were looked at."""
+    return f", {looked:,} of {examples:,} examples" if looked < examples else ""
 
 
-def spread(count: int, most: int) -> np.ndarray:
-    """At most ``most`` of ``count`` indices, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+def _rounded(row: Statistics) -> Statistics:
+    """A mean that differs from 0 by rounding alone is 0."""
+    return replace(row, mean=0.0) if abs(row.mean) < 1e-6 * row.deviation else row
 
 
-def few(names: Sequence[str]) -> str:
-    """Some names, and how many more there are."""
-    more = f", … ({len(names)} in all)" if len(names) > 2 * FEW else ""
-    return ", ".join(names[: 2 * FEW]) + more
+def _megabytes(size: float) -> str:
+    return f"{size:,.2f}" if size >= 0.005 else "<0.01"
 
 
-def cut(text: str, most: int) -> str:
-    """``text``, or its beginning."""
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def shortened(value: Any) -> str:
-    """What ``describe`` tells, in a line: of long lists the beginning and how long they are."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {shortened(inner)}" for key, inner in value.items())
-    if isinstance(value, list):
-        more = f" … ({len(value):,})" if len(value) > FEW else ""
-        return f"[{', '.join(map(shortened, value[:FEW]))}{more}]"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return repr(value) if isinstance(value, str) else "none" if value is None else str(value)
+def _numbers(count: int | None) -> str:
+    return "a number" if count == 1 else f"{count} numbers"
 
 
 def _told(frame: Any) -> str:

@@ -40,7 +40,6 @@ RANGES = {
     "trainer.profile": "[0, inf)",
     "trainer.early_stopping.min_delta": "[0, inf)",
     "strategy.replicas": "[1, inf)",
-    "examples": "[1, 100]",  # of pipeline.data
     "sweep.prune_factor": "[2, inf)",
     "sweep.trials": "[1, inf)",
     "sweep.parallel": "[1, inf)",
@@ -55,7 +54,6 @@ CHOICES = {
     "trainer.precision": ("float32", "bfloat16"),
     "tracking.kind": ("mlflow", "off"),
     "sweep.sampler": ("tpe", "random", "cmaes", "grid"),
-    "split": ("train", "validation", "test"),  # of pipeline.data
 }
 PERIODS = (
     "trainer.duration",
@@ -193,7 +191,7 @@ def _check_keys(node: Any, schema: type, path: str, whole: Any) -> Iterator[str]
             *(f"{path}{name}" for name in hints),
             *dict(_flat(_schema_tree(Train))),
         ]
-        valid += ["experiment", "debug", "augment"] if not path else []
+        valid += ["experiment", "debug"] if not path else []
         yield f"{at}: there is no such key. {did_you_mean_key(at, set(valid))}"
     for key, kind in hints.items():
         if key not in node:

@@ -39,7 +39,7 @@ class Digests:
 
 
 def digests(inputs: Arrays, targets: np.ndarray | None = None) -> Digests:
-    """Of each example, 64 bits: among a million others it meets its like by chance once in 10^13.
+    """Of each example, in 64 bits: of two different ones they are the same once in 10^19 times.
 
     Args:
         inputs: ``[n, ...]``, or several by name; objects are bytes or arrays.
@@ -54,11 +54,11 @@ def repeats(split: Digests, train: Digests) -> Repeats:
     """How much of ``split`` is known from ``train``; both may be the same."""
     if split is train:
         once = len(np.unique(train.inputs))
-        changed = len(np.unique(train.examples)) - once
-        return Repeats(len(train.inputs), len(train.inputs) - once, changed)
+        other = len(np.unique(train.examples)) - once
+        return Repeats(len(train.inputs), len(train.inputs) - once, other)
     known = np.isin(split.inputs, train.inputs)
-    changed = known & ~np.isin(split.examples, train.examples)
-    return Repeats(len(known), int(known.sum()), int(changed.sum()))
+    differing = known & ~np.isin(split.examples, train.examples)
+    return Repeats(len(known), int(known.sum()), int(differing.sum()))
 
 
 def _digests(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -68,8 +68,7 @@ def _digests(arrays: Sequence[np.ndarray]) -> np.ndarray:
         digest = blake2b(digest_size=8)
         for array in arrays:
             raw = _bytes(array[row])
-            if len(arrays) > 1:  # so that what ends one feature cannot begin the next
-                digest.update(len(raw).to_bytes(8, "little"))
+            digest.update(len(raw).to_bytes(8, "little"))  # what ends one begins no other
             digest.update(raw)
         found += digest.digest()
     return np.frombuffer(bytes(found), np.uint64)
