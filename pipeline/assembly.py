@@ -107,7 +107,7 @@ def assemble(config: DictConfig) -> Assembly:
 
     task = make(config, "task")
     with strategy.scope():
-        prepared = prepare(config, task)
+        prepared = prepare(config, task.needs)
     source = prepared.source
     data = data_spec(prepared)
     fill_in(config, source, data)

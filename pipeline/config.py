@@ -186,6 +186,20 @@ class Prepare:
 
 
 @dataclass
+class DataVerb:
+    """The whole config of ``pipeline.data``."""
+
+    dataset: Dataset = field(default_factory=Dataset)
+    task: Any = None  # _target_; null: the one that the target suits
+    objective: Objective = field(default_factory=Objective)  # of the task's file; not used here
+    split: str = "train"  # train | validation | test: of the statistics and the picture
+    examples: int = 8  # in the picture
+    to: str = "mlruns/data"  # folder of the picture
+    seed: int = 0  # of the augmentation
+    trusted_packages: list[str] = field(default_factory=list)  # a _target_ may name these too
+
+
+@dataclass
 class Doctor:
     """The whole config of ``pipeline.doctor``; ``--apply`` is a flag, not a key."""
 
@@ -228,6 +242,7 @@ def register() -> None:
         ("reproduce", Reproduce),
         ("export", Export),
         ("prepare", Prepare),
+        ("data", DataVerb),
         ("doctor", Doctor),
         ("compare", Compare),
         ("report", Report),

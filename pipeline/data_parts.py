@@ -20,19 +20,22 @@ from pipeline.data.source import Source, load
 from pipeline.data.stream import StreamFeed
 from pipeline.errors import ConfigError
 from pipeline.instantiating import make
-from pipeline.training.tasks import DataSpec, Task
+from pipeline.training.tasks import DataSpec
 
 
-def prepare(config: DictConfig, task: Task) -> Prepared:
+def prepare(config: DictConfig, needs: str) -> Prepared:
     """The splits that ``config.dataset`` names; inside the strategy's scope.
+
+    Args:
+        needs: the kind of target, see ``Task.needs``.
 
     Raises:
         UserError: they are not there, or not what the config or the task wants.
     """
-    source = load(config.dataset, task.needs)
+    source = load(config.dataset, needs)
     steps = make(config.dataset, "preprocess", "dataset.preprocess")
     frame = make(config.dataset, "frame", "dataset.frame") if config.dataset.frame else None
-    return Prepared(source, Preprocessing(steps), frame or default_frame(task.needs))
+    return Prepared(source, Preprocessing(steps), frame or default_frame(needs))
 
 
 def default_frame(needs: str) -> Any:
@@ -97,18 +100,34 @@ def make_augmentation(
     config: DictConfig, prepared: Prepared, model: layers.Layer, replicas: int
 ) -> Augmentation | None:
     """What ``dataset.augment`` says; refused where the examples or the model cannot do with it."""
-    steps = make(config.dataset, "augment", "dataset.augment")
-    if not steps:
-        return None
     batch = config.trainer.batch_size
-    augmentation = Augmentation(steps, batch)
+    size = batch // (replicas * config.trainer.accumulate)
+    augmentation = augmentation_of(config, prepared, batch, size)
     learners = [layer for layer in layers.layers_of(model) if layer.trains_itself]
-    if augmentation.mixes and learners:
+    if augmentation and augmentation.mixes and learners:
         raise ConfigError(
             f"dataset.augment mixes examples and their targets, but {learners[0].label} trains "
             "itself, with one target an example. Leave MixUp and CutMix out."
         )
-    size = batch // (replicas * config.trainer.accumulate)
+    return augmentation
+
+
+def augmentation_of(
+    config: DictConfig, prepared: Prepared, batch: int, size: int, compiled: bool = True
+) -> Augmentation | None:
+    """The steps of ``dataset.augment``, tried on some examples; None where there are no steps.
+
+    Args:
+        batch: examples of the global batch.
+        size: of these, what a replica takes at a time.
+
+    Raises:
+        ConfigError: the examples cannot do with them.
+    """
+    steps = make(config.dataset, "augment", "dataset.augment")
+    if not steps:
+        return None
+    augmentation = Augmentation(steps, batch, compiled)
     part = next(iter(prepared.parts("train", size)))
     inputs = prepared.preprocessing.device(tf.nest.map_structure(tf.constant, part.inputs))
     positions = tf.range(len(part))

@@ -28,6 +28,7 @@ VERBS = {
     "report",
     "export",
     "prepare",
+    "describe_data",
     "doctor",
     "ui",
 }

@@ -75,6 +75,16 @@ def target_of(builder: tfds.core.DatasetBuilder, config: Dataset, needs: str) ->
     return _classes(builder, config, names[0], needs)
 
 
+def kind_of(builder: tfds.core.DatasetBuilder, config: Dataset) -> str:
+    """The kind of target that ``dataset.target`` is, where no task says which it needs."""
+    names = names_of(config.target)
+    if not names:
+        return "inputs"
+    found = [feature(builder, "target", name) for name in names]
+    fitting = (kind for kind, (_, fits) in WANTED.items() if all(map(fits, found)))
+    return next(fitting, "class")
+
+
 def weight_of(builder: tfds.core.DatasetBuilder, config: Dataset) -> str | None:
     """The feature with each example's weight, checked to be one number."""
     if config.weight is None:
