@@ -185,7 +185,7 @@ class Records:
         shard, at = self.where(index)
         return DataError(
             f"{shard}, record {at} ({self._dataset}) cannot be decoded: {_reason(error)}\n"
-            "Its checksum is right, so this is what was written. Set dataset.on_error=skip to go on "
+            "Its checksum is right: this is what was written. Set dataset.on_error=skip to go on "
             "without such examples, leave it out by a split expression"
             f"{self._without(shard, at)}, or mend the data and prepare the dataset again."
         )
