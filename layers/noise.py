@@ -32,9 +32,9 @@ class Dropout(Layer):
         x = self.cast(x)
         if not training or self.rate == 0.0:
             return x
-        # In float32 whatever x is: bfloat16 has too few numbers in [0, 1) to hit the rate.
-        drawn = tf.random.stateless_uniform(self._drawn(x), self.random_key(), alg="philox")
-        return tf.where(drawn >= self.rate, x / (1.0 - self.rate), tf.zeros_like(x))
+        lowest = min(round(self.rate * 2**32), 2**32 - 1) - 2**31  # of the bits that stay
+        stays = _bits(self._drawn(x), self.random_key()) >= lowest
+        return tf.where(stays, x / (1.0 - self.rate), tf.zeros_like(x))
 
     def _drawn(self, x: tf.Tensor) -> tf.Tensor:
         """The shape of what is drawn; values that share a number are dropped together."""
@@ -91,5 +91,14 @@ class GaussianNoise(Layer):
         x = self.cast(x)
         if not training or self.deviation == 0.0:
             return x
-        drawn = tf.random.stateless_normal(tf.shape(x), self.random_key(), alg="philox")
+        middle = tf.cast(_bits(tf.shape(x), self.random_key()) // 256, tf.float32) + 0.5
+        drawn = tf.math.ndtri(middle / 2**24 + 0.5)  # of one of 2^24 places in (0, 1)
         return x + self.cast(self.deviation * drawn)
+
+
+def _bits(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Random int32, any with the same probability: the same whatever compiles it, which floats that
+    TensorFlow draws are not."""
+    return tf.random.stateless_uniform(
+        shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    )

@@ -202,8 +202,9 @@ class Layer(tf.Module):
         """An int64 tensor [2] for ``tf.random.stateless_*``: this layer's own, in this step.
 
         Each time it is asked in a step it is another one, so that a layer that is used twice draws
-        twice. Pass ``alg="philox"`` with it: what TensorFlow chooses by itself draws other numbers
-        in XLA. Raises ``LayerError`` outside ``layers.training_step``, which says which step it is.
+        twice. Draw whole numbers with it, and pass ``alg="philox"``: of floats, and of what
+        TensorFlow chooses by itself, XLA draws others. Raises ``LayerError`` outside
+        ``layers.training_step``, which says which step it is.
         """
         context = step_context()
         if context is None:

@@ -357,7 +357,7 @@ def test_example_that_cannot_be_decoded_is_named_with_how_to_leave_it_out(tmp_pa
         f"{tmp_path}/numbers/1.0.0) cannot be decoded: Unknown image file format."
     )
     assert last == (
-        "Its checksum is right, this is what was written. Set dataset.on_error=skip to go on "
+        "Its checksum is right: this is what was written. Set dataset.on_error=skip to go on "
         "without such examples, leave it out by a split expression like train[:2]+train[3:], or "
         "mend the data and prepare the dataset again."
     )

@@ -120,3 +120,17 @@ def test_outside_a_training_step_it_says_what_to_do() -> None:
         "drop (Dropout): draws random numbers in training and must know the step; call the model "
         "inside `with layers.training_step(seed=…, step=…):`"
     )
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.Dropout(0.3), layers.GaussianNoise(1.0)], ids=["dropout", "noise"]
+)
+def test_xla_draws_the_same(layer: layers.Layer) -> None:
+    def once(x: tf.Tensor) -> tf.Tensor:
+        with layers.training_step(seed=3, step=5):
+            return layer(x, training=True)
+
+    x = tf.ones([64, 32])
+    eager = once(x).numpy()
+    compiled = tf.function(once, jit_compile=True)(x).numpy()
+    np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-5)
