@@ -55,6 +55,12 @@ def write(
     return folder
 
 
+@pytest.fixture(scope="session")
+def write_below() -> Callable[..., Path]:
+    """``write_below(folder, name, splits, version=, features=)``, for fixtures that last."""
+    return write
+
+
 @pytest.fixture
 def write_dataset(tmp_path: Path) -> Callable[..., Path]:
     """``write_dataset(name, splits, version=, features=)`` returns the folder for ``data_dir``."""
