@@ -16,6 +16,7 @@ import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import layers
+from pipeline.agreement import check_known, check_target, check_tokens
 from pipeline.data import source as sources
 from pipeline.data.feed import Feed
 from pipeline.data.prepared import Prepared
@@ -111,6 +112,8 @@ def assemble(config: DictConfig) -> Assembly:
     source = prepared.source
     data = data_spec(prepared)
     fill_in(config, source, data)
+    check_target(prepared, task)
+    check_known(config, prepared, task)
     optimizer = make(config, "optimizer")
     schedule = make(config, "schedule")
     model = make(_without_init_from(config), "model")
@@ -124,6 +127,7 @@ def assemble(config: DictConfig) -> Assembly:
     inputs = prepared.model_inputs
     with strategy.scope():
         output = _build(model, inputs, config.seed)
+        check_tokens(model, prepared, data)
         task.check(model, output, data)
         task.build(data)
         check_layers(model, trainer_config.batch_size, trainer_config.accumulate)
@@ -258,13 +262,25 @@ def _without_init_from(config: DictConfig) -> DictConfig:
     return config
 
 
-def _build(model: layers.Layer, inputs: tf.TensorSpec, seed: int) -> tf.TensorSpec:
+def _build(model: layers.Layer, inputs: Any, seed: int) -> tf.TensorSpec:
+    several = isinstance(inputs, dict)
     try:
         return layers.build(model, inputs, seed=seed)
     except layers.LayerError as error:
+        each = inputs.items() if several else [("", inputs)]
+        shown = [f"{name} {spec.shape.as_list()[1:]} {spec.dtype.name}" for name, spec in each]
         raise ConfigError(
-            f"the model does not fit the data, whose examples are {inputs.shape.as_list()[1:]}: "
+            f"the model does not fit the data, whose examples are {', '.join(shown).strip()}: "
             f"{error}"
+        ) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        if not several:
+            raise
+        raise ConfigError(
+            f"the model cannot take several inputs, and dataset.inputs is a list, which gives "
+            f"{', '.join(map(repr, inputs))}. Make one tensor of them "
+            "(pipeline.data.preprocess.Columns), name one feature without a list, or give a model "
+            f"that takes a dict. ({type(error).__name__}: {error})"
         ) from error
 
 

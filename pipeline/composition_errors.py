@@ -258,7 +258,7 @@ def _wrong_value(
 
 def _no_such_key(key: str, composer: Composer, overrides: list[str], text: str) -> str:
     asked = re.search(r"Could not override '([^']+)'", text)
-    rest = asked[1].removeprefix(key) if asked else ""
+    rest = asked[1].removeprefix(key) if asked and asked[1].startswith(key) else ""
     if key.split(".")[0] == "hydra":
         return f"{key}: Hydra has no such setting; `--cfg hydra` shows those that it has"
     base = _valid(composer, overrides)
@@ -274,6 +274,8 @@ def _no_such_key(key: str, composer: Composer, overrides: list[str], text: str) 
     hint = did_you_mean_key(key, keys)
     if rest:  # the misspelt part stands in the middle of what was written
         hint = re.sub(r"'([^']+)'", lambda m: f"'{m[1]}{rest}'" if m[1] in base else m[0], hint)
+    if asked and key.startswith(f"{asked[1]}."):  # it is in the mapping that was given
+        hint += f" A new one is added with a plus: +{key}=…"
     return f"{key}{rest}: there is no such key. {hint}"
 
 

@@ -327,8 +327,20 @@ def _check_dataset(flat: dict[str, Any]) -> Iterator[str]:
         if key.startswith("dataset.splits."):
             if not all(_SPLIT.fullmatch(part.strip()) for part in value.split("+")):
                 yield f"{key}: {value!r} is not a split; write 'train', or 'train[:90%]' for a part"
-        elif key in ("dataset.name", "dataset.inputs", "dataset.target") and not value.strip():
+        elif key in _EXAMPLES and not value.strip():
             yield f"{key}: an empty name; give one, such as {key}={_EXAMPLES[key]}"
+    for key in ("dataset.inputs", "dataset.target"):
+        value = flat.get(key)
+        names = value if isinstance(value, list) else [value]
+        if value in (None, UNKNOWN):
+            continue
+        if not all(isinstance(name, str) or name is UNKNOWN for name in names):
+            yield (
+                f"{key}: {value!r} is given; the name of a feature, or a list of names, is "
+                f"expected, such as {key}={_EXAMPLES[key]}"
+            )
+        elif isinstance(value, list) and len({*names}) < len(names):
+            yield f"{key}: {', '.join(map(str, names))}: a feature is named twice; name each once"
 
 
 _EXAMPLES = {
@@ -351,6 +363,9 @@ def _check_targets(plain: dict[str, Any], trusted: list[str]) -> Iterator[str]:
         for name, step in steps.items() if isinstance(steps, dict) else ():
             at = f"dataset.{part}.{name}"
             yield from targets.require_target(step, at, f"~{at} to leave it out")
+    frame = dataset.get("frame") if isinstance(dataset, dict) else None
+    if frame is not None:
+        yield from targets.require_target(frame, "dataset.frame", "dataset.frame=null for none")
     for key, node in plain.items():
         if key == "model" and isinstance(node, dict) and "init_from" in node:
             # The run's business, not an argument of the model's.

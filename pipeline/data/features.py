@@ -89,8 +89,7 @@ def weight_of(builder: tfds.core.DatasetBuilder, config: Dataset) -> str | None:
     """The feature with each example's weight, checked to be one number."""
     if config.weight is None:
         return None
-    spec = feature(builder, "weight", config.weight).get_tensor_spec()
-    if not _is_numeric(spec) or spec.shape.rank != 0:
+    if not _is_number(feature(builder, "weight", config.weight)):
         raise DataError(
             f"dataset.weight={config.weight}: this feature of {builder.info.full_name} is not one "
             "number an example. " + _has(builder, _is_number)
@@ -177,7 +176,7 @@ def _is_labels(found: FeatureConnector) -> bool:
 
 
 def _is_numbers(found: FeatureConnector) -> bool:
-    return _is_numeric(found.get_tensor_spec()) and not _is_label(found)
+    return _is_numeric(found.get_tensor_spec()) and not _is_label(found) and not _is_labels(found)
 
 
 WANTED: dict[str, tuple[str, Callable[[FeatureConnector], bool]]] = {
@@ -217,7 +216,8 @@ def _numbers(builder: tfds.core.DatasetBuilder, config: Dataset, names: tuple[st
         found = feature(builder, "target", name)
         if not _is_numbers(found):
             what = type(found).__name__
-            hint = " To predict a class, use task=classification." if _is_label(found) else ""
+            task = next((_TASKS[kind] for kind in _TASKS if WANTED[kind][1](found)), None)
+            hint = f" To predict {name!r}, use task={task}." if task else ""
             raise DataError(
                 f"dataset.target={name}: this feature of {builder.info.full_name} is {what}, but "
                 f"numbers are needed. {_has(builder, _is_numbers)}{hint}"
@@ -259,7 +259,7 @@ def _has(
     but: Sequence[str] = (),
 ) -> str:
     """Those of the dataset's features that fit."""
-    found = [path for path, inner in _all(builder.info.features) if fits(inner)]
+    found = sorted(path for path, inner in _all(builder.info.features) if fits(inner))
     found = [path for path in found if path not in but]
     return f"It has {', '.join(found)}." if found else "This dataset has none."
 

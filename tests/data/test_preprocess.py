@@ -53,7 +53,7 @@ def test_standardize_refuses_wrong_channels_and_deviations() -> None:
         Standardize([0, 0], [1])
     with pytest.raises(ValueError, match="above 0"):
         Standardize([0], [0])
-    with pytest.raises(ValueError, match="has 2 channels, but its input has 3"):
+    with pytest.raises(DataError, match="has 2 channels, but its input is .*2, 3. uint8"):
         Standardize([0, 0], [1, 1])(IMAGES)
     with pytest.raises(ValueError, match="has a mean but no std. Give both, or neither"):
         Standardize([0])

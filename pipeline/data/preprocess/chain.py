@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from layers.core.specs import spec_of
+from layers.core.specs import describe, spec_of
 from pipeline.data.preprocess.step import Batches, Function, Inputs, Step
 from pipeline.errors import DataError
 
@@ -21,6 +21,9 @@ _TO_FLOAT32 = (
     tf.int16,
     tf.float64,
 )
+
+
+_SAID = 300  # characters of what an exception says
 
 
 class Chain(tf.Module):
@@ -52,7 +55,15 @@ class Chain(tf.Module):
             step.build(spec)
             step.fit(_after(tuple(done), batches))
             done.append(step)
-            spec = spec_after(step, spec)
+            try:
+                spec = spec_after(step, spec)
+            except DataError:
+                raise
+            except Exception as error:  # of TensorFlow's, or of a function of one's own
+                said = " ".join(str(error).split())[:_SAID]
+                raise DataError(
+                    f"{step.label}: it cannot take {describe(spec)}: {type(error).__name__}: {said}"
+                ) from error
         return spec
 
     def describe(self) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import layers
 from layers.core.errors import LayerError
+from layers.core.specs import describe
 from pipeline.data.preprocess.step import Batches, Inputs, Step, require_numbers
 from pipeline.errors import DataError
 
@@ -89,9 +90,9 @@ class Standardize(Step):
         if self.mean is None:
             raise DataError(f"{self.label}: it was not fitted to the training split yet.")
         if x.shape[-1] not in (None, len(self.mean)):
-            raise ValueError(
-                f"Standardize has {len(self.mean)} channels, but its input has {x.shape[-1]} "
-                f"(shape {x.shape})."
+            raise DataError(
+                f"{self.label}: Standardize has {len(self.mean)} channels, but its input is "
+                f"{describe(x)}. Give one mean and one std a channel, or none."
             )
         return (tf.cast(x, tf.float32) - np.float32(self.mean)) / np.float32(self.std)
 
