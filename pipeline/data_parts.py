@@ -100,11 +100,14 @@ def make_augmentation(
     config: DictConfig, prepared: Prepared, model: layers.Layer, replicas: int
 ) -> Augmentation | None:
     """What ``dataset.augment`` says; refused where the examples or the model cannot do with it."""
+    if not config.dataset.augment:
+        return None
     batch = config.trainer.batch_size
-    size = batch // (replicas * config.trainer.accumulate)
-    augmentation = augmentation_of(config, prepared, batch, size)
+    part = next(iter(prepared.parts("train", batch // (replicas * config.trainer.accumulate))))
+    inputs = prepared.preprocessing.device(tf.nest.map_structure(tf.constant, part.inputs))
+    augmentation = augmentation_of(config, inputs, batch)
     learners = [layer for layer in layers.layers_of(model) if layer.trains_itself]
-    if augmentation and augmentation.mixes and learners:
+    if augmentation.mixes and learners:
         raise ConfigError(
             f"dataset.augment mixes examples and their targets, but {learners[0].label} trains "
             "itself, with one target an example. Leave MixUp and CutMix out."
@@ -113,24 +116,19 @@ def make_augmentation(
 
 
 def augmentation_of(
-    config: DictConfig, prepared: Prepared, batch: int, size: int, compiled: bool = True
-) -> Augmentation | None:
-    """The steps of ``dataset.augment``, tried on some examples; None where there are no steps.
+    config: DictConfig, inputs: Any, batch: int, compiled: bool = True
+) -> Augmentation:
+    """The steps of ``dataset.augment``, tried on ``inputs``.
 
     Args:
+        inputs: examples as the model takes them, as many as a replica takes at a time.
         batch: examples of the global batch.
-        size: of these, what a replica takes at a time.
 
     Raises:
         ConfigError: the examples cannot do with them.
     """
-    steps = make(config.dataset, "augment", "dataset.augment")
-    if not steps:
-        return None
-    augmentation = Augmentation(steps, batch, compiled)
-    part = next(iter(prepared.parts("train", size)))
-    inputs = prepared.preprocessing.device(tf.nest.map_structure(tf.constant, part.inputs))
-    positions = tf.range(len(part))
+    augmentation = Augmentation(make(config.dataset, "augment", "dataset.augment"), batch, compiled)
+    positions = tf.range(len(tf.nest.flatten(inputs)[0]))
     try:
         augmentation.check(tf.nest.map_structure(lambda t: t.numpy(), inputs))
         augmentation(inputs, tf.zeros([2], tf.int64), positions)

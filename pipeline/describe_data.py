@@ -120,7 +120,7 @@ def draw(config: DictConfig, described: Described) -> list[Path]:
     rows = np.resize(rows, count + count % 2)  # what is mixed needs a neighbour
     examples = described.samples.at(role, rows)
     before = described.samples.after_device_steps(examples.inputs)
-    after, share = _augmented(config, described.prepared, before, len(rows))
+    after, share = _augmented(config, before, len(rows))
     if examples.targets is not None and described.prepared.frame is None:
         names = source.class_names if source.classes else ()
         told = captions(examples.targets, names, share)
@@ -148,18 +148,19 @@ def draw(config: DictConfig, described: Described) -> list[Path]:
     return written
 
 
-def _augmented(config: DictConfig, prepared: Prepared, inputs: Any, count: int) -> tuple[Any, Any]:
+def _augmented(config: DictConfig, inputs: Any, count: int) -> tuple[Any, Any]:
     """``inputs`` as the first step of training would have them, and the share of mixed targets;
     both None where they are not augmented."""
+    if not config.dataset.augment or config.split != "train":
+        return None, None
     import tensorflow as tf
 
     from pipeline.data_parts import augmentation_of
 
-    augmentation = augmentation_of(config, prepared, count, count, compiled=False)
-    if augmentation is None or config.split != "train":
-        return None, None
+    tensors = tf.nest.map_structure(tf.constant, inputs)
     key = tf.constant([config.seed, 0], tf.int64)
-    mixed = augmentation(tf.nest.map_structure(tf.constant, inputs), key, tf.range(count))
+    augmentation = augmentation_of(config, tensors, count, compiled=False)
+    mixed = augmentation(tensors, key, tf.range(count))
     share = None if mixed.share is None else mixed.share.numpy()
     return tf.nest.map_structure(lambda t: t.numpy(), mixed.x), share
 

@@ -82,6 +82,15 @@ def test_training_and_data_do_not_know_tracking(room: str) -> None:
     assert not {name for name in _importers("pipeline.tracking") if _room(name) == room}
 
 
+@pytest.mark.parametrize("room", ["training", "data", "analysis"])
+def test_rooms_do_not_know_the_verbs_above_them(room: str) -> None:
+    above = {*(f"pipeline.{name}" for name in VERBS), "pipeline.cli", "pipeline.console"}
+    knowing = {name for verb in above for name in _importers(verb) if _room(name) == room}
+    # What `python -m pipeline.data` runs; nothing imports it.
+    assert knowing - {"pipeline.data.__main__"} == set()
+    assert not _importers("pipeline.data.__main__")
+
+
 def test_only_tracking_imports_mlflow() -> None:
     assert {_room(name) for name in _importers("mlflow")} == {"tracking"}
 
