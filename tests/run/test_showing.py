@@ -15,7 +15,7 @@ import tensorflow as tf
 from pipeline.analysis import regression
 from pipeline.assembly import Assembly, assemble
 from pipeline.composing import compose
-from pipeline.showing import show, writer
+from pipeline.showing import Writer, show
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def test_text_is_written_by_the_weights_as_they_are(
         *("dataset=text_file", "dataset.options.files=[numbers.txt]", "dataset.frame.length=32"),
         *("task=language_model", "model=letters"),
     )
-    write = writer(parts)
+    write = Writer(parts)
     first, again, later = write(0), write(0), write(50)
     assert first == again != later
     texts = first.rstrip("\n").split("\n\n[")
