@@ -58,6 +58,10 @@ class Console:
         """One plain line, without markup."""
         self._rich.print(text, markup=False)
 
+    def said(self, text: str) -> None:
+        """One line of a run, where several runs may write theirs."""
+        self.line(f"{self._name}{text}")
+
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Aligned ``name  value`` lines."""
         width = max(len(name) for name in facts)
@@ -138,20 +142,30 @@ class Console:
         self._progress = None
 
     def progress(
-        self, step: int, total: int, batch_size: int, metrics: Mapping[str, float]
+        self,
+        step: int,
+        total: int,
+        batch_size: int,
+        metrics: Mapping[str, float],
+        score: str = "accuracy",
     ) -> None:
-        """Training has reached ``step``; ``metrics`` are the latest known."""
+        """Training has reached ``step``; ``metrics`` are the latest known. ``score``: the one that
+        is shown beside the loss."""
         elapsed = max(time.monotonic() - self._started, 1e-9)
         rate = (step - self._first_step) / elapsed
         speed = f"{rate * batch_size:,.0f} examples/s"
         if self._progress is not None:
-            short = {"loss": "train/loss", "accuracy": "train/accuracy", "val": "val/accuracy"}
-            known = [f"{k} {metrics[m]:.4f}" for k, m in short.items() if m in metrics]
+            short = {"loss": "train/loss", score: f"train/{score}", "val": f"val/{score}"}
+            known = [f"{k} {_short(metrics[m])}" for k, m in short.items() if m in metrics]
             self._progress.update(self._bar, completed=step, metrics=" ".join([*known, speed]))
         elif time.monotonic() - self._shown > PLAIN_EVERY or step == total:
             self._shown = time.monotonic()
-            names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-            shown = "  ".join([*(f"{n} {metrics[n]:.4f}" for n in names if n in metrics), speed])
+            names = dict.fromkeys(
+                f"{of}/{name}" for of in ("train", "val") for name in ("loss", score)
+            )
+            shown = "  ".join(
+                [*(f"{n} {_short(metrics[n])}" for n in names if n in metrics), speed]
+            )
             left = (total - step) / rate if rate else float("inf")
             self.line(f"{self._name}step {step}/{total}  {shown}  {left:.0f} s left")
 
@@ -159,6 +173,11 @@ class Console:
         """The last line of a run; scripts read it."""
         scores = " ".join(f"{name}={value:.6g}" for name, value in metrics.items())
         self.line(f"run_id={run_id} status={status} {scores}".rstrip())
+
+
+def _short(value: float) -> str:
+    """Four decimals, or three digits of what is too small for them."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.3g}"
 
 
 def _is_number(cell: str) -> bool:

@@ -37,6 +37,7 @@ class Recorder:
         self.console = console
         self.checkpoints = RunCheckpoints(tracker, parts, console)
         self.save = self.checkpoints.save
+        self._score = shown_score(parts.plan.metric, list(parts.task.metrics))
 
     # What the loop calls -----------------------------------------------------------------------
 
@@ -47,7 +48,8 @@ class Recorder:
 
     def show(self, step: int, metrics: dict[str, float]) -> None:
         """Tell a person how it goes."""
-        self.console.progress(step, self.parts.plan.total, self.parts.plan.batch_size, metrics)
+        plan = self.parts.plan
+        self.console.progress(step, plan.total, plan.batch_size, metrics, self._score)
 
     # Before and after the loop -----------------------------------------------------------------
 
@@ -120,6 +122,12 @@ class Recorder:
                     f"resume={self.tracker.run_id} exports it."
                 ) from error
         return outputs
+
+
+def shown_score(objective: str, metrics: Sequence[str]) -> str:
+    """The metric that is shown beside the loss: the objective, or the first that is no loss."""
+    name = objective.rpartition("/")[2]
+    return name if name != "loss" else [*metrics[1:], "loss"][0]
 
 
 def describe(

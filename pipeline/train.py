@@ -105,6 +105,7 @@ def _fit(
     from pipeline.assembly import assemble, flat
     from pipeline.profiling import Profiling
     from pipeline.recording import Recorder, announce, describe
+    from pipeline.sampling import sampler
     from pipeline.training import loop
     from pipeline.training.spent import Spent
 
@@ -161,6 +162,7 @@ def _fit(
                 lambda: signals.received is not None,
                 spent,
                 give_up,
+                sampler(parts, tracker, console),
             )
         profiling.tell(spent)
         recorder.checkpoints.tell_unsaved()
@@ -198,7 +200,7 @@ def _fit(
     console.result(
         tracker.run_id,
         status,
-        {k: v for k, v in metrics.items() if k.startswith(("best/", "test/acc"))},
+        {k: metrics[k] for k in _told(parts) if k in metrics},
     )
     return Result(tracker.run_id, status, reason, progress.best, metrics)
 
@@ -235,6 +237,12 @@ def conclude(recorder: Recorder, progress: Any, overrides: Sequence[str]) -> dic
     answers = recorder.export(results)
     explain(recorder, answers, validated | results, overrides)
     return progress.latest | best_metric(recorder, progress) | results
+
+
+def _told(parts: Assembly) -> tuple[str, str]:
+    """The best of the objective, and what the test split gives of it."""
+    metric = parts.plan.metric
+    return f"best/{metric}", f"test/{metric.rpartition('/')[2]}"
 
 
 def best_metric(recorder: Recorder, progress: Any) -> dict[str, float]:

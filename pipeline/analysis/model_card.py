@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.analysis.classification import ClassScores, macro
+from pipeline.analysis.accounts import Account
 
-MOST_CLASSES = 30  # that have a row in the card; classes.csv has them all
 FENCE = "```"
 
 
 @dataclass(frozen=True)
 class Data:
-    """The dataset. ``splits``: role, TFDS split, examples, SHA-256 of the decoded content."""
+    """The dataset. ``splits``: role, TFDS split, examples, SHA-256 of the decoded content or of a
+    sample of it."""
 
     name: str
     version: str
@@ -33,28 +33,25 @@ class ModelCard:
     """What is said of a run's model.
 
     Attributes:
+        account: what there is to say by the task.
         facts: name -> value, the table at the head.
         training: key of the config -> value.
         architecture: columns and rows of the table of layers; ``size``: a line below it.
         metrics: ``val/…`` and ``test/…`` of the weights that are in the model.
-        confused: truth, predicted, how often, examples of the truth.
         commands: what a command does -> the command.
-        inputs, outputs: what the model takes and answers.
+        inputs: what the model takes.
     """
 
     title: str
-    summary: str
+    account: Account
     facts: Mapping[str, str]
     inputs: str
-    outputs: str
     data: Data
     training: Mapping[str, str]
     columns: Sequence[str]
     architecture: Sequence[Sequence[str]]
     size: str
     metrics: Mapping[str, float]
-    scores: Sequence[ClassScores]
-    confused: Sequence[tuple[str, str, int, int]]
     commands: Mapping[str, str]
 
     def markdown(self) -> str:
@@ -70,9 +67,9 @@ class ModelCard:
         return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
     def _head(self) -> Iterator[str]:
-        yield from (f"# {self.title}", "", self.summary, "")
+        yield from (f"# {self.title}", "", self.account.summary, "")
         yield from _table(("", ""), self.facts.items())
-        yield from (f"- **Takes** {self.inputs}", f"- **Answers** {self.outputs}", "")
+        yield from (f"- **Takes** {self.inputs}", f"- **Answers** {self.account.outputs}", "")
 
     def _data(self) -> Iterator[str]:
         data = self.data
@@ -108,23 +105,11 @@ class ModelCard:
             for name in dict.fromkeys(names)
         ]
         yield from _table(("metric", "validation", "test"), rows)
-        total = macro(self.scores)
-        one = 100 / max(total.support, 1)
-        yield f"The test split has {total.support:,} examples; one is {one:.2g} points of accuracy."
-        yield ""
-        shown = self.scores if len(self.scores) <= MOST_CLASSES else self._weakest()
-        rows_of_classes = [
-            (s.name, f"{s.precision:.4f}", f"{s.recall:.4f}", f"{s.f1:.4f}", f"{s.support:,}")
-            for s in [*shown, total]
-        ]
-        yield from _table(("class", "precision", "recall", "F1", "examples"), rows_of_classes)
-        if len(shown) < len(self.scores):
-            yield f"The {len(shown)} classes of lowest F1; all are in `test/classes.csv`."
-        yield "Pictures: `test/confusion.png` and, where the inputs are images, `test/worst.png`."
-        yield ""
-
-    def _weakest(self) -> list[ClassScores]:
-        return sorted(self.scores, key=lambda score: score.f1)[:MOST_CLASSES]
+        account = self.account
+        if account.columns:
+            yield from _table(account.columns, account.rows)
+        for remark in account.remarks:
+            yield from (remark, "")
 
     def _commands(self) -> Iterator[str]:
         yield from ("## Commands", "")
@@ -133,11 +118,10 @@ class ModelCard:
 
     def _limits(self) -> Iterator[str]:
         yield from ("## Limits", "")
-        yield f"- It names one of its {len(self.scores)} classes for whatever it is given."
+        for limit in self.account.limits:
+            yield f"- {limit}"
         yield "- The scores hold for data like the test split, and for nothing else."
         yield "- The checkpoint was chosen by validation, so its validation scores flatter it."
-        for truth, said, times, of in self.confused:
-            yield f"- `{truth}` is taken for `{said}` {times} of {of:,} times."
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

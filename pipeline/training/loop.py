@@ -49,6 +49,17 @@ class Recorder(Protocol):
         """Tell a person how it goes."""
 
 
+class Samples(Protocol):
+    """What the model makes of something, for a person to look at, now and then."""
+
+    @property
+    def due(self) -> bool:
+        """Whether the next evaluation is to have some."""
+
+    def take(self, step: int) -> None:
+        """The weights are those that were evaluated at ``step``."""
+
+
 def run(
     trainer: Trainer,
     plan: Plan,
@@ -57,6 +68,7 @@ def run(
     stop_requested: Callable[[], bool],
     spent: Spent | None = None,
     give_up: Callable[[int, float | None], str | None] | None = None,
+    samples: Samples | None = None,
 ) -> str:
     """Train from where ``trainer`` stands to the end of the plan. Returns why it ended:
     ``finished``, ``early_stopping``, ``pruned`` (by ``give_up``) or ``stopped`` (by
@@ -66,6 +78,8 @@ def run(
         spent: is told where the time goes.
         give_up: asked at each rung of the plan, with the step and the best so far; returns why the
             run is not worth going on with.
+        samples: where they are due, a call ends at the next evaluation, so that the weights are
+            those that were evaluated; and they are taken at the end.
     """
     step = trainer.current_step
     if progress.pruned:
@@ -74,7 +88,8 @@ def run(
         return "early_stopping"  # before the process that had decided it was killed
     pace, spent = Pace(), spent or Spent()
     while step < plan.total:
-        n = plan.call_from(step, progress.best_step, pace, trainer.keeps_best)
+        may_go_on = trainer.keeps_best and not (samples and samples.due)
+        n = plan.call_from(step, progress.best_step, pace, may_go_on)
         n = min(n, trainer.most_from(step))
         begun = time.perf_counter()
         trained = trainer.train(n, progress.best, evaluate_last=step + n == plan.total)
@@ -106,6 +121,10 @@ def run(
         if trained.failure:
             raise TrainingError(trained.failure)
 
+        evaluated = bool(trained.evaluations) and done == step
+        if samples and evaluated and (samples.due or step == plan.total):
+            with spent.on("samples"):
+                samples.take(step)
         if give_up is not None and step in plan.rungs and step < plan.total:
             progress.pruned = give_up(step, progress.best)
         stopping, over = stop_requested(), progress.out_of_patience(step, plan)

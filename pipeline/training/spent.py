@@ -50,7 +50,8 @@ class Spent:
     def shares(self) -> dict[str, float]:
         """Of the time since training began; they add up to 1."""
         elapsed = time.perf_counter() - self._begun
-        names = ("training", "waiting", "evaluation", "tracking", "checkpoint")
+        names = ["training", "waiting", "evaluation", "tracking", "checkpoint"]
+        names += [name for name in self._seconds if name not in names]
         found = {name: self._seconds[name] / elapsed for name in names}
         return found | {"other": 1.0 - sum(found.values())}
 

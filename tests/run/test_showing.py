@@ -15,7 +15,7 @@ import tensorflow as tf
 from pipeline.analysis import regression
 from pipeline.assembly import Assembly, assemble
 from pipeline.composing import compose
-from pipeline.showing import show, writer
+from pipeline.showing import Writer, show
 
 pytestmark = pytest.mark.slow
 
@@ -115,9 +115,14 @@ def test_reconstructions_are_beside_their_originals(folder: Path, tmp_path: Path
     from PIL import Image
 
     parts = assembled(folder, "dataset=digits", "task=reconstruction", "model=autoencoder")
-    show(parts, tmp_path)
-    assert os.listdir(tmp_path) == ["reconstructions.png"]
+    account = show(parts, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["reconstructions.png", "worst.csv"]
     assert Image.open(tmp_path / "reconstructions.png").size[0] > 900
+    originals = parts.prepared.preprocessing.device(parts.prepared.examples("test").inputs)
+    errors = np.sqrt(np.square(answered(parts) - originals).mean((1, 2, 3)))
+    worst = table(tmp_path / "worst.csv")[1:]
+    assert [float(row[1]) for row in worst] == pytest.approx(np.sort(errors)[::-1][:24], rel=1e-4)
+    assert account.outputs.startswith("`[examples, 8, 8, 1]` float32")
 
 
 def test_text_is_written_by_the_weights_as_they_are(
@@ -130,7 +135,7 @@ def test_text_is_written_by_the_weights_as_they_are(
         *("dataset=text_file", "dataset.options.files=[numbers.txt]", "dataset.frame.length=32"),
         *("task=language_model", "model=letters"),
     )
-    write = writer(parts)
+    write = Writer(parts)
     first, again, later = write(0), write(0), write(50)
     assert first == again != later
     texts = first.rstrip("\n").split("\n\n[")
@@ -190,9 +195,34 @@ def test_labels_are_listed(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert [int(row[5]) for row in rows[1:]] == truth.tolist()
 
 
+def test_of_a_streamed_split_a_sample_is_shown_which_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.showing import predictions
+
+    words = ("dataset=digits", "dataset.feed=stream", "trainer.batch_size=64")
+    parts = assembled(folder, *words)
+    monkeypatch.setattr(predictions.first, "__defaults__", (100,))
+    account = show(parts, tmp_path)
+    assert account.remarks[0] == "The table is of the first 100 of 360 examples."
+    resident = assembled(folder, "dataset=digits")
+    labels = resident.source.split("test").labels[:100]
+    predicted = answered(resident)[:100].argmax(1)  # of the same initial weights
+    rows = np.array([row[1:] for row in table(tmp_path / "confusion.csv")[1:]], int)
+    expected = np.zeros([10, 10], int)
+    np.add.at(expected, (labels, predicted), 1)
+    assert rows.tolist() == expected.tolist()
+    assert (tmp_path / "worst.png").exists()  # its images are read by number
+
+
 def test_a_run_keeps_what_is_shown(fit: Any, store: Any) -> None:
     result = fit(
         *("dataset=diabetes", "task=regression"), "trainer.duration=2 epochs", "trainer.compile=off"
     )
     rows = list(csv.reader(io.StringIO(store.text(result.run_id, "test/targets.csv"))))
     assert float(rows[1][2]) == pytest.approx(result.metrics["test/rmse"], rel=1e-4)
+    card = store.text(result.run_id, "model_card.md")
+    assert "Predicts diabetes: progression.\n" in card
+    assert f"| rmse | {result.objective:.6g} | {result.metrics['test/rmse']:.6g} |" in card
+    assert "**Answers** `[examples, 1]` float32, in the units of the target." in card
+    assert "class" not in card

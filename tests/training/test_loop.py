@@ -105,12 +105,15 @@ def _run(
     keeps=False,
     recorder=None,
     give_up=None,
+    samples=None,
 ):
     from pipeline.training import loop
 
     trainer, recorder = trainer or CountingTrainer(keeps=keeps), recorder or Recorder()
     trainer.plan, trainer.scores = plan, iter(scores)
-    reason = loop.run(trainer, plan, progress or Progress(), recorder, stop, give_up=give_up)
+    reason = loop.run(
+        trainer, plan, progress or Progress(), recorder, stop, give_up=give_up, samples=samples
+    )
     return reason, trainer, recorder
 
 
@@ -327,3 +330,35 @@ def test_failure_ends_the_loop_after_its_finite_steps_are_logged() -> None:
     steps = [step for step, key, _ in recorder.points if key == "train/loss"]
     assert steps == list(range(2, broken.current_step + 1, 2))
     assert recorder.saved == []
+
+
+class Samples:
+    """Due for the first time, then once more after ``until`` steps; notes the steps."""
+
+    def __init__(self, until: int) -> None:
+        self.until = until
+        self.taken: list[int] = []
+        self.trainer: Any = None
+
+    @property
+    def due(self) -> bool:
+        at = (0, self.until)[len(self.taken) : len(self.taken) + 1]
+        return bool(at) and self.trainer.current_step >= at[0]
+
+    def take(self, step: int) -> None:
+        assert self.trainer.current_step == step  # the weights are those that were evaluated
+        self.taken.append(step)
+
+
+def test_calls_end_at_an_evaluation_where_samples_are_due() -> None:
+    samples, trainer = Samples(until=150), CountingTrainer(keeps=True)
+    samples.trainer = trainer
+    _, trainer, recorder = _run(_fast(), trainer, samples=samples)
+    first, second, last, *more = samples.taken
+    assert not more
+    assert (first, last) == (20, 600)
+    assert second % 20 == 0
+    assert second >= 150
+    _, without, plain = _run(_fast(), keeps=True)
+    assert recorder.points == plain.points
+    assert len(trainer.calls) > len(without.calls)
