@@ -27,8 +27,10 @@ class Splits:
     """TFDS split expressions, slices allowed: ``train[:90%]``."""
 
     train: str = "train"
-    validation: str = "validation"
+    validation: str | None = "validation"  # null: hold_out says how much of train
     test: str = "test"
+    hold_out: float | None = None  # share of train to validate with, which chance chooses
+    stratify: bool = False  # hold out so much of each class
 
 
 @dataclass

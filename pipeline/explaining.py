@@ -119,7 +119,7 @@ def _card(
             source.homepage,
             source.license,
             [
-                (role, getattr(source.config.splits, role), prepared.size(role), digest)
+                (role, source.selection(role).name, prepared.size(role), digest)
                 for role in ("train", "validation", "test")
                 for digest in [prepared.digest(role)]
             ],

@@ -29,6 +29,7 @@ RANGES = {
     "dataset.outputs": "[1, inf)",
     "dataset.vocabulary": "[1, inf)",
     "dataset.memory": "(0, inf)",
+    "dataset.splits.hold_out": "(0, 1)",
     "trainer.batch_size": "[1, inf)",
     "trainer.evaluation_batch_size": "[1, inf)",
     "trainer.steps_per_call": "[1, inf)",
@@ -320,7 +321,29 @@ def _check_tracking(flat: dict[str, Any]) -> Iterator[str]:
         yield f"tracking.uri: {uri!r} has no host; write such as http://127.0.0.1:5000"
 
 
+def _check_held_out(flat: dict[str, Any]) -> Iterator[str]:
+    name, share = flat.get("dataset.splits.validation"), flat.get("dataset.splits.hold_out")
+    if name is not None and share is not None:
+        yield (
+            f"dataset.splits.hold_out: {share} of the training split, but splits.validation={name} "
+            "is given too; write dataset.splits.validation=null to hold out, or "
+            "dataset.splits.hold_out=null to keep that split"
+        )
+    if name is None and share is None:
+        yield (
+            "dataset.splits.validation: null, and nothing is held out; name a split, or write "
+            "dataset.splits.hold_out=0.1 to validate with a tenth of the training split"
+        )
+    if share is None and flat.get("dataset.splits.stratify"):
+        yield (
+            "dataset.splits.stratify: nothing is held out that could be; add "
+            "dataset.splits.hold_out=0.1 and dataset.splits.validation=null"
+        )
+
+
 def _check_dataset(flat: dict[str, Any]) -> Iterator[str]:
+    if "dataset.splits.validation" in flat:
+        yield from _check_held_out(flat)
     for key, value in flat.items():
         if not key.startswith("dataset.") or not isinstance(value, str):
             continue
@@ -341,6 +364,11 @@ def _check_dataset(flat: dict[str, Any]) -> Iterator[str]:
             )
         elif isinstance(value, list) and len({*names}) < len(names):
             yield f"{key}: {', '.join(map(str, names))}: a feature is named twice; name each once"
+    inputs, target = flat.get("dataset.inputs"), flat.get("dataset.target")
+    seen = inputs if isinstance(inputs, list) else [inputs]
+    for name in target if isinstance(target, list) else [target]:
+        if isinstance(name, str) and name in seen:
+            yield f"dataset.target: {name!r} is among dataset.inputs too; take it out of one"
 
 
 _EXAMPLES = {

@@ -142,7 +142,7 @@ def describe(
         tracker.text(text, name)
     source = parts.source
     for role in ("train", "validation", "test"):
-        name, size = str(getattr(source.config.splits, role)), parts.prepared.size(role)
+        name, size = source.selection(role).name, parts.prepared.size(role)
         tracker.dataset(
             source.name,
             parts.prepared.digest(role),

@@ -23,14 +23,19 @@ def hold_out(
     Raises:
         DataError: the share is none, or there are fewer than two examples.
     """
-    if not 0.0 < share < 1.0:
-        raise DataError(f"A share of {share} cannot be held out; above 0 and below 1 is expected.")
-    if len(labels) < 2:
-        raise DataError(f"{len(labels)} example cannot be divided; two at least are needed.")
-    count = min(max(round(len(labels) * share), 1), len(labels) - 1)
+    count = held_out(len(labels), share)
     classes = np.asarray(labels) if stratify else np.zeros(len(labels), np.int32)
     validation, train = parts_in_proportion(classes, [count], seed)
     return train, validation
+
+
+def held_out(examples: int, share: float) -> int:
+    """How many of ``examples`` are validated with, see ``hold_out``."""
+    if not 0.0 < share < 1.0:
+        raise DataError(f"A share of {share} cannot be held out; above 0 and below 1 is expected.")
+    if examples < 2:
+        raise DataError(f"{examples} example cannot be divided; two at least are needed.")
+    return min(max(round(examples * share), 1), examples - 1)
 
 
 def parts_in_proportion(

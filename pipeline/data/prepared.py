@@ -47,6 +47,12 @@ class Prepared:
         self._made: dict[str, Examples] = {}
         self._readers: dict[str, Reader] = {}
         self._check_text()
+        if getattr(frame, "whole", False) and source.config.splits.hold_out is not None:
+            raise DataError(
+                f"dataset.frame={type(frame).__name__} makes one sequence of a whole split, and "
+                "dataset.splits.hold_out would take examples out of the middle of it. Name a split "
+                "or a slice as dataset.splits.validation."
+            )
         preprocessing.host.fit(lambda: self._stored_batches("train"), self.stored)
         spec = self.example("train").element_spec
         self.model_inputs = preprocessing.device.fit(

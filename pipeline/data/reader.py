@@ -36,7 +36,7 @@ class Reader:
         self, source: Source, role: str, preprocessing: Preprocessing, frame: Any = None
     ) -> None:
         self.source = source
-        self.name = str(getattr(source.config.splits, role))
+        self.name = source.selection(role).name
         if getattr(frame, "whole", False):
             raise DataError(
                 f"dataset.frame={type(frame).__name__} makes one sequence of a whole split, which "

@@ -59,6 +59,7 @@ class Records:
         builder: of a dataset that is prepared as tfrecord files.
         expression: TFDS's, such as ``train``, ``train[:90%]``, ``train+test``, ``all``.
         on_error: what to do about damaged records: ``stop`` raises, ``skip`` leaves them out.
+        members: the numbers of those that are meant, which are numbered from 0 then; None: all.
 
     Attributes:
         bad: the damaged records among those of the expression.
@@ -69,7 +70,11 @@ class Records:
     """
 
     def __init__(
-        self, builder: tfds.core.DatasetBuilder, expression: str, on_error: str = "stop"
+        self,
+        builder: tfds.core.DatasetBuilder,
+        expression: str,
+        on_error: str = "stop",
+        members: np.ndarray | None = None,
     ) -> None:
         self.builder = builder
         self.expression = expression
@@ -87,14 +92,23 @@ class Records:
         if self.left_out and on_error != "skip":
             raise self._damaged(sum(instruction.take for instruction in instructions))
         self._ends = np.cumsum([len(part.kept) for part in self._parts], dtype=np.int64)
-        if self.left_out and not len(self):
+        if self.left_out and not self._ends[-1]:
             raise DataError(
                 f"Not one record of {expression!r} of {self._dataset} can be read. "
                 "Delete the folder and prepare the dataset again."
             )
+        if self.left_out and members is not None:
+            raise DataError(
+                f"{self._dataset} is damaged, and dataset.splits.hold_out divides whole splits "
+                "only. Name slices, such as dataset.splits.validation=train[90%:] beside "
+                "dataset.splits.train=train[:90%], or prepare the dataset again."
+            )
+        self._members = members
         self._opened = lru_cache(maxsize=_OPEN_FILES)(Opened)
 
     def __len__(self) -> int:
+        if self._members is not None:
+            return len(self._members)
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def where(self, i: int) -> tuple[str, int]:
@@ -152,6 +166,8 @@ class Records:
                 f"{self.expression!r} has the examples 0 to {len(self) - 1}, not "
                 f"{indices[(indices < 0) | (indices >= len(self))][0]}"
             )
+        if self._members is not None:
+            indices = self._members[indices]
         part = np.searchsorted(self._ends, indices, side="right")
         return part, indices - np.append(0, self._ends)[part]
 

@@ -7,7 +7,6 @@ Names, versions and preparing are ``catalogue.py``'s, features are ``features.py
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +24,12 @@ from pipeline.data.catalogue import (
 )
 from pipeline.data.faults import check
 from pipeline.data.features import Target, inputs_of, target_of, weight_of
+from pipeline.data.selection import ROLES, Selection, divides, select, sizes
 from pipeline.data.splits import Split, read
 from pipeline.data.stored import LeftOut, Stored
-from pipeline.errors import DataError, did_you_mean
+from pipeline.errors import DataError
 
-ROLES = ("train", "validation", "test")
+__all__ = ["ROLES", "Source", "load"]
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Source:
     builder: tfds.core.DatasetBuilder = field(repr=False)
     weight: str | None = None
     _read: dict[str, Split] = field(default_factory=dict, init=False, repr=False)
+    _selected: dict[str, Selection] = field(default_factory=dict, init=False, repr=False)
     _stored: dict[str, Stored] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -77,6 +78,7 @@ class Source:
 
     def is_streamed(self, role: str) -> bool:
         """Whether the split stays on disk: as ``dataset.feed`` says, and ``auto`` by its size."""
+        role = "train" if divides(self.config, role) else role  # two parts of the same files
         if self.config.feed != "auto":
             return bool(self.config.feed == "stream")
         return self.megabytes(role) > self.config.memory
@@ -100,10 +102,12 @@ class Source:
                 infinite; with ``dataset.on_error=skip`` these are left out.
         """
         if role not in self._read:
-            expression = str(getattr(self.config.splits, role))
+            chosen = self.selection(role)
             try:
-                split = read(self.builder, expression, self.config, self.target, self.weight)
+                split = read(self.builder, chosen.expression, self.config, self.target, self.weight)
                 check(split, self.config, self.target)
+                if chosen.members is not None:
+                    split = split.at(chosen.members, chosen.name)
             except DataError:
                 if self.config.on_error != "skip":
                     raise
@@ -111,7 +115,7 @@ class Source:
                 split = stored.usable(np.arange(len(stored)))[1]
                 if not len(split):
                     raise DataError(
-                        f"Not one example of split {expression!r} can be used."
+                        f"Not one example of split {chosen.name!r} can be used."
                     ) from None
                 check(split, self.config, self.target)
             self._read[role] = split
@@ -120,11 +124,16 @@ class Source:
     def stored(self, role: str) -> Stored:
         """The examples of a split by number, as they lie on disk."""
         if role not in self._stored:
-            expression = str(getattr(self.config.splits, role))
             self._stored[role] = Stored(
-                self.builder, expression, self.config, self.target, self.weight
+                self.builder, self.selection(role), self.config, self.target, self.weight
             )
         return self._stored[role]
+
+    def selection(self, role: str) -> Selection:
+        """Which examples are the role's."""
+        if role not in self._selected:
+            self._selected[role] = select(self.builder, self.config, self.target, role)
+        return self._selected[role]
 
     @property
     def left_out(self) -> dict[str, LeftOut]:
@@ -168,7 +177,7 @@ def load(config: Dataset, needs: str = "class") -> Source:
         citation=info.citation or "",
         homepage=info.homepage or "",
         license=info.redistribution_info.license or "",
-        sizes={role: _size(builder, role, str(getattr(config.splits, role))) for role in ROLES},
+        sizes=sizes(builder, config),
         config=config,
         builder=builder,
         weight=weight_of(builder, config),
@@ -178,28 +187,3 @@ def load(config: Dataset, needs: str = "class") -> Source:
 def _told(spec: tf.TensorSpec) -> str:
     shape = "x".join("?" if size is None else str(size) for size in spec.shape.as_list())
     return f"{shape} {spec.dtype.name}".strip()
-
-
-def _size(builder: tfds.core.DatasetBuilder, role: str, expression: str) -> int:
-    """Examples that a split expression selects; it must parse and select at least one."""
-    splits = builder.info.splits
-    given = f"dataset.splits.{role}={expression}"
-    for term in expression.split("+"):
-        name = re.sub(r"\[.*", "", term).strip()
-        if name != "all" and name not in splits:
-            raise DataError(
-                f"{given}: {builder.info.full_name} has no split {name!r}. "
-                f"{did_you_mean(name, splits)}"
-            )
-    try:
-        examples = splits[expression].num_examples
-    except Exception as error:  # TFDS raises one kind or another for what it cannot parse
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{given} is not a split expression for {builder.info.full_name}: {reason} "
-            "Write for example train, train[:90%], train[90%:], train[100:200] or train+test."
-        ) from error
-    if not examples:
-        has = ", ".join(f"{name} {info.num_examples:,}" for name, info in sorted(splits.items()))
-        raise DataError(f"{given} is empty: {builder.info.full_name} has {has} examples.")
-    return examples

@@ -72,14 +72,14 @@ class Split:
         found = tf.nest.flatten(self.inputs)
         return [*found, *(part for part in (self.targets, self.weights) if part is not None)]
 
-    def at(self, rows: np.ndarray) -> Split:
+    def at(self, rows: np.ndarray, name: str = "") -> Split:
         """Those examples alone."""
 
         def own(array: Any) -> Any:
             return None if array is None else array[rows]
 
         inputs = tf.nest.map_structure(own, self.inputs)
-        return Split(self.name, inputs, own(self.targets), own(self.weights))
+        return Split(name or self.name, inputs, own(self.targets), own(self.weights))
 
     @property
     def nbytes(self) -> int:

@@ -19,6 +19,7 @@ from pipeline.data.decoder import Decoder
 from pipeline.data.faults import faulty
 from pipeline.data.features import Target
 from pipeline.data.records import Records
+from pipeline.data.selection import Selection
 from pipeline.data.splits import Split, paths_of, split_of
 from pipeline.errors import DataError
 
@@ -43,28 +44,28 @@ class LeftOut:
 
 
 class Stored:
-    """What a TFDS ``expression`` selects, example by example.
+    """The examples of a role, one by one.
 
     Args:
         builder: of a prepared dataset.
 
     Attributes:
-        name: the expression.
+        name: of the selection.
     """
 
     def __init__(
         self,
         builder: tfds.core.DatasetBuilder,
-        expression: str,
+        selection: Selection,
         config: Dataset,
         target: Target,
         weight: str | None,
     ) -> None:
-        self.name = expression
+        self.name = selection.name
         self.config = config
         self.target = target
         self.weight = weight
-        self.records = Records(builder, expression, config.on_error)
+        self.records = Records(builder, selection.expression, config.on_error, selection.members)
         self.paths = paths_of(config, target, weight)
         self._decoder = Decoder(builder, self.paths)
         self._unusable: dict[int, str] = {}  # by their numbers

@@ -64,7 +64,7 @@ def _draw(
 ) -> None:
     from pipeline.analysis.pictures import confusion_picture, is_drawable, mistakes_picture
 
-    split, every = str(getattr(parts.source.config.splits, role)), int(matrix.sum())
+    split, every = parts.source.selection(role).name, int(matrix.sum())
     wrong = every - int(np.trace(matrix))
     of = f"of {every:,}" if every == count(parts, role) else f"of the first {every:,}"
     title = f"{parts.source.name}, {split}: {wrong:,} {of} misclassified"

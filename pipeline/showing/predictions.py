@@ -58,7 +58,7 @@ def looked_at(parts: Assembly, role: str, shown: int) -> str:
 def title(parts: Assembly, role: str, shown: int) -> str:
     """Of a picture: which examples of which split are in it."""
     source, of = parts.source, looked_at(parts, role, shown) or f"{shown:,} examples"
-    return f"{source.name}, {getattr(source.config.splits, role)}: {of}"
+    return f"{source.name}, {source.selection(role).name}: {of}"
 
 
 def outputs(parts: Assembly) -> str:

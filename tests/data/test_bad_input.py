@@ -97,6 +97,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["dataset.target=lable"],
         "dataset.target=lable: things/1.0.0 has no feature 'lable'. Did you mean 'label'?",
     ),
+    "target among the inputs": (
+        ["task=regression", "dataset.inputs=[price,count]", "dataset.target=price"],
+        "dataset.target: 'price' is among dataset.inputs too; take it out of one",
+    ),
     "no target": (
         ["dataset.target=null"],
         "dataset.target=null, but the task predicts a class label. It has label.",
