@@ -75,7 +75,7 @@ class Described:
         rows = []
         for role in ROLES:
             held = "stream" if self.prepared.is_streamed(role) else "resident"
-            expression = str(getattr(self.config.splits, role))
+            expression = self.source.selection(role).name
             size = _megabytes(self.source.megabytes(role))
             rows.append((role, expression, f"{self.source.sizes[role]:,}", size, held))
         return Table("splits", ("split", "of TFDS", "examples", "MiB", "feed"), rows)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from pipeline import sources, targets, warm_starting
+from pipeline import preflight_dataset, sources, targets, warm_starting
 from pipeline.config import Train
 from pipeline.errors import ConfigError, did_you_mean, did_you_mean_key
 from pipeline.intervals import describe, outside
@@ -74,7 +74,6 @@ TARGETS = {
 TRAINING = ("gradient_norm", "learning_rate")  # measured beside the task's metrics
 STORES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
-_SPLIT = re.compile(r"[\w.-]+(\[[^\[\]:]*:[^\[\]:]*\])?")
 _METRIC = re.compile(r"(train|val)/[\w./ -]+")
 _RUN_ID = re.compile(r"[0-9a-f]{8,32}")
 
@@ -110,7 +109,7 @@ def find_problems(cfg: DictConfig) -> Iterator[str]:
     yield from _check_words(flat)
     yield from _check_batch(flat)
     yield from _check_tracking(flat)
-    yield from _check_dataset(flat)
+    yield from preflight_dataset.problems(flat)
     trusted = plain.get("trusted_packages")
     trusted = [name for name in trusted if isinstance(name, str)] if trusted else []
     yield from _check_targets(plain, trusted)
@@ -319,63 +318,6 @@ def _check_tracking(flat: dict[str, Any]) -> Iterator[str]:
         yield f"tracking.uri: {uri!r} has no file; write sqlite:///{path} (three slashes)"
     elif scheme in ("http", "https") and not urlsplit(uri).hostname:
         yield f"tracking.uri: {uri!r} has no host; write such as http://127.0.0.1:5000"
-
-
-def _check_held_out(flat: dict[str, Any]) -> Iterator[str]:
-    name, share = flat.get("dataset.splits.validation"), flat.get("dataset.splits.hold_out")
-    if name is not None and share is not None:
-        yield (
-            f"dataset.splits.hold_out: {share} of the training split, but splits.validation={name} "
-            "is given too; write dataset.splits.validation=null to hold out, or "
-            "dataset.splits.hold_out=null to keep that split"
-        )
-    if name is None and share is None:
-        yield (
-            "dataset.splits.validation: null, and nothing is held out; name a split, or write "
-            "dataset.splits.hold_out=0.1 to validate with a tenth of the training split"
-        )
-    if share is None and flat.get("dataset.splits.stratify"):
-        yield (
-            "dataset.splits.stratify: nothing is held out that could be; add "
-            "dataset.splits.hold_out=0.1 and dataset.splits.validation=null"
-        )
-
-
-def _check_dataset(flat: dict[str, Any]) -> Iterator[str]:
-    if "dataset.splits.validation" in flat:
-        yield from _check_held_out(flat)
-    for key, value in flat.items():
-        if not key.startswith("dataset.") or not isinstance(value, str):
-            continue
-        if key.startswith("dataset.splits."):
-            if not all(_SPLIT.fullmatch(part.strip()) for part in value.split("+")):
-                yield f"{key}: {value!r} is not a split; write 'train', or 'train[:90%]' for a part"
-        elif key in _EXAMPLES and not value.strip():
-            yield f"{key}: an empty name; give one, such as {key}={_EXAMPLES[key]}"
-    for key in ("dataset.inputs", "dataset.target"):
-        value = flat.get(key)
-        names = value if isinstance(value, list) else [value]
-        if value in (None, UNKNOWN):
-            continue
-        if not all(isinstance(name, str) or name is UNKNOWN for name in names):
-            yield (
-                f"{key}: {value!r} is given; the name of a feature, or a list of names, is "
-                f"expected, such as {key}={_EXAMPLES[key]}"
-            )
-        elif isinstance(value, list) and len({*names}) < len(names):
-            yield f"{key}: {', '.join(map(str, names))}: a feature is named twice; name each once"
-    inputs, target = flat.get("dataset.inputs"), flat.get("dataset.target")
-    seen = inputs if isinstance(inputs, list) else [inputs]
-    for name in target if isinstance(target, list) else [target]:
-        if isinstance(name, str) and name in seen:
-            yield f"dataset.target: {name!r} is among dataset.inputs too; take it out of one"
-
-
-_EXAMPLES = {
-    "dataset.name": "mnist",
-    "dataset.inputs": "image",
-    "dataset.target": "label",
-}
 
 
 # Parts named by _target_ -------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""The part of ``preflight.py`` that is about which data is read: features and splits, by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.targets import UNKNOWN
+
+_SPLIT = re.compile(r"[\w.-]+(\[[^\[\]:]*:[^\[\]:]*\])?")
+_EXAMPLES = {
+    "dataset.name": "mnist",
+    "dataset.inputs": "image",
+    "dataset.target": "label",
+}
+
+
+def problems(flat: Mapping[str, Any]) -> Iterator[str]:
+    """One line each; ``flat``: every dotted key of the config."""
+    yield from _check_expressions(flat)
+    if "dataset.splits.validation" in flat:
+        yield from _check_held_out(flat)
+    for key in ("dataset.inputs", "dataset.target"):
+        yield from _check_names(key, flat.get(key))
+    inputs = _listed(flat.get("dataset.inputs"))
+    for name in _listed(flat.get("dataset.target")):
+        if isinstance(name, str) and name in inputs:
+            yield f"dataset.target: {name!r} is among dataset.inputs too; take it out of one"
+
+
+def _check_expressions(flat: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in flat.items():
+        if not key.startswith("dataset.") or not isinstance(value, str):
+            continue
+        if key.startswith("dataset.splits."):
+            if not all(_SPLIT.fullmatch(part.strip()) for part in value.split("+")):
+                yield f"{key}: {value!r} is not a split; write 'train', or 'train[:90%]' for a part"
+        elif key in _EXAMPLES and not value.strip():
+            yield f"{key}: an empty name; give one, such as {key}={_EXAMPLES[key]}"
+
+
+def _check_names(key: str, value: Any) -> Iterator[str]:
+    """Features are named by text, each once."""
+    if value is None or value is UNKNOWN:
+        return
+    names = _listed(value)
+    if not all(isinstance(name, str) or name is UNKNOWN for name in names):
+        yield (
+            f"{key}: {value!r} is given; the name of a feature, or a list of names, is expected, "
+            f"such as {key}={_EXAMPLES[key]}"
+        )
+    elif len({*names}) < len(names):
+        yield f"{key}: {', '.join(map(str, names))}: a feature is named twice; name each once"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _check_held_out(flat: Mapping[str, Any]) -> Iterator[str]:
+    name, share = flat.get("dataset.splits.validation"), flat.get("dataset.splits.hold_out")
+    if name is not None and share is not None:
+        yield (
+            f"dataset.splits.hold_out: {share} of the training split, but splits.validation={name} "
+            "is given too; write dataset.splits.validation=null to hold out, or "
+            "dataset.splits.hold_out=null to keep that split"
+        )
+    if name is None and share is None:
+        yield (
+            "dataset.splits.validation: null, and nothing is held out; name a split, or write "
+            "dataset.splits.hold_out=0.1 to validate with a tenth of the training split"
+        )
+    if share is None and flat.get("dataset.splits.stratify"):
+        yield (
+            "dataset.splits.stratify: nothing is held out that could be; add "
+            "dataset.splits.hold_out=0.1 and dataset.splits.validation=null"
+        )
