@@ -7,6 +7,7 @@ What cannot be used is named by its file and its place there, or left out and co
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ from pipeline.data.selection import Selection
 from pipeline.data.splits import Split, paths_of, split_of
 from pipeline.errors import DataError
 
-PIECE = 4096  # examples that are decoded at once: TensorFlow's tensors may be 8 times as large
+PIECE = 512  # examples that are decoded at once: TensorFlow's tensors may be 8 times as large
+THREADS = 2  # that decode pieces; training needs the other cores
 TOLD = 3  # of what is left out
 
 _log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class Stored:
         self.paths = paths_of(config, target, weight)
         self._decoder = Decoder(builder, self.paths)
         self._unusable: dict[int, str] = {}  # by their numbers
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
         for line in self.left_out.first:
             _log.warning("left out: %s", line)
 
@@ -79,7 +82,7 @@ class Stored:
     def left_out(self) -> LeftOut:
         """What has turned out to be unusable; damaged records are known from the beginning."""
         damaged = [f"{bad.shard}, record {bad.record}: {bad.reason}" for bad in self.records.bad]
-        lines = [*damaged, *list(self._unusable.values())]
+        lines = [*damaged, *(line for _, line in sorted(self._unusable.items()))]
         return LeftOut(self.records.left_out + len(self._unusable), lines[:TOLD])
 
     def __call__(self, indices: np.ndarray) -> Split:
@@ -88,7 +91,7 @@ class Stored:
         Raises:
             DataError: one cannot be used; the text names its file and its place there.
         """
-        split = self._joined([self._decoded(piece) for piece in self._pieces(indices)])
+        split = self._joined(list(self._threads.map(self._decoded, self._pieces(indices))))
         for row, reason in faulty(split, self.config, self.target):
             raise DataError(
                 f"{self._named(int(indices[row]), reason)}. Set dataset.on_error=skip to go on "
@@ -99,7 +102,8 @@ class Stored:
     def usable(self, indices: np.ndarray) -> tuple[np.ndarray, Split]:
         """Those of ``indices`` that can be used, and the examples there; the others are noted."""
         wanted = indices[~np.isin(indices, list(self._unusable))]
-        found = [part for piece in self._pieces(wanted) for part in self._whole(piece)]
+        parts = self._threads.map(self._whole, self._pieces(wanted))
+        found = [part for of_piece in parts for part in of_piece]
         kept = np.concatenate([np.empty([0], np.int64), *(at for at, _ in found)])
         split = self._joined([columns for _, columns in found])
         faults = dict(faulty(split, self.config, self.target))

@@ -80,7 +80,7 @@ class Opened:
         self._descriptor = os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it could not be opened
+        if hasattr(self, "_descriptor") and os is not None:  # opened; Python has not ended
             os.close(self._descriptor)
 
     def read(self, offsets: np.ndarray, indices: np.ndarray) -> list[bytes]:

@@ -185,8 +185,8 @@ class Trainer:
             return
         if isinstance(self.validation.feed, StreamFeed):  # no batch of it: it may take long
             feed, none = self.validation.feed, tf.constant(0)
-            nothing = self._evaluation(feed).nothing()
-            self._stream_sums(feed)(feed.idle().data, none, none, nothing)
+            add_up, values = self._pass_over(feed)
+            values(add_up(feed.idle().data, none, none, self._evaluation(feed).nothing()))
             return
         empty, one = self._seconds(evaluate=False), self._seconds(evaluate=True)
         for _ in range(5 if one < 0.1 else 1):  # again: the first are slower
@@ -253,33 +253,34 @@ class Trainer:
             # In the graph that does so in training, so that it comes out the same to the bit.
             _, *values = self._call(0, evaluate_last=True).evaluations[0]
             return self._named(values)
-        if feed.name not in self._evaluations:
-            # Not by XLA: it takes longer to compile than the one pass that is made over a split.
-            self._evaluations[feed.name] = tf.function(
-                self._evaluation(feed).results, autograph=False
-            )
-        return self._named(self._evaluations[feed.name]().numpy())
+        add_up, values = self._pass_over(feed)
+        assert isinstance(feed, ResidentFeed)
+        ends = tf.constant(0), tf.constant(feed.evaluation_steps)
+        sums = add_up(feed.data, *ends, self._evaluation(feed).nothing())
+        return self._named(values(sums).numpy())
 
     def _evaluate_stream(self, feed: StreamFeed) -> dict[str, float]:
-        evaluation = self._evaluation(feed)
-        sums = evaluation.nothing()
+        add_up, values = self._pass_over(feed)
+        sums = self._evaluation(feed).nothing()
         for chunk in feed.in_stored_order():
             last = min(chunk.first + feed.steps, feed.evaluation_steps)
-            sums = self._stream_sums(feed)(
-                chunk.data, tf.constant(chunk.first), tf.constant(last), sums
-            )
-        return self._named(evaluation.values(sums).numpy())
+            sums = add_up(chunk.data, tf.constant(chunk.first), tf.constant(last), sums)
+        return self._named(values(sums).numpy())
 
-    def _stream_sums(self, feed: StreamFeed) -> Any:
+    def _pass_over(self, feed: Feed) -> tuple[Any, Any]:
+        """What adds up batches, and what makes metrics of all: the same graphs for each feed, so
+        that the same numbers come out."""
         if feed.name not in self._evaluations:
-            # What is evaluated on the way is compiled like the loop that a resident one is part of.
+            # By XLA only on the way: it takes longer to compile than one pass over a split.
             on_the_way = self.validation is not None and feed is self.validation.feed
-            self._evaluations[feed.name] = tf.function(
-                self._evaluation(feed).sums,
-                jit_compile=(on_the_way and self.compilation.mode == "loop") or None,
-                autograph=False,
+            compile_it = (on_the_way and self.compilation.mode == "loop") or None
+            evaluation = self._evaluation(feed)
+            self._evaluations[feed.name] = tuple(
+                tf.function(function, jit_compile=compile_it, autograph=False)
+                for function in (evaluation.sums, evaluation.values)
             )
-        return self._evaluations[feed.name]
+        found: tuple[Any, Any] = self._evaluations[feed.name]
+        return found
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
         """Inside, the model holds the weights that are evaluated and exported."""

@@ -186,8 +186,8 @@ def test_streamed_training_and_evaluation_are_to_the_bit_the_resident_ones(
     assert streamed.trainer.feed.steps == 4
     np.testing.assert_array_equal(_train(streamed), _train(resident, [30]))
     assert _digest(streamed) == _digest(resident)
-    for split in ("train", "val", "test"):
-        assert streamed.evaluate(split) == resident.evaluate(split)
+    splits = ("train", "val", "test")
+    assert [streamed.evaluate(s) for s in splits] == [resident.evaluate(s) for s in splits]
 
 
 # The feed by itself ------------------------------------------------------------------------------

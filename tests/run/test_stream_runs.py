@@ -63,7 +63,7 @@ def test_two_replicas_train_as_one(fit, store, monkeypatch: pytest.MonkeyPatch) 
 def test_auto_streams_what_is_larger_than_memory_allows_and_says_so(
     fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of digits, train has 1,167 images of 64 bytes, the others 360 each."""
+    """Of digits, train has 1,167 images of 64 bytes, the others fewer."""
     fit(*SHORT, "dataset.memory=0.05", "trainer.duration=1 step")
     (said,) = re.findall(r"^feed +(.*)$", capsys.readouterr().out, re.MULTILINE)
     assert said == (
