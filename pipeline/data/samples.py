@@ -32,16 +32,11 @@ class Samples:
         return len(self.prepared.examples(role))
 
     def stored(self, role: str) -> Any:
-        """The inputs as TFDS decodes them; lists where they are streamed and differ in size."""
+        """The inputs as TFDS decodes them; arrays of objects where they differ in size."""
         if not self.prepared.is_streamed(role):
             return self.prepared.source.split(role).inputs
         reader = self.prepared.reader(role)
-        rows = spread(len(reader), STREAMED)
-        found = reader.stored(rows)
-        if len(tf.nest.flatten(found)[0]) == len(rows):
-            return found
-        each = [reader.stored(rows[i : i + 1]) for i in range(len(rows))]
-        return tf.nest.map_structure(lambda *own: [array[0] for array in own], *each)
+        return reader.sample(spread(len(reader), STREAMED)).inputs
 
     def targets(self, role: str) -> np.ndarray:
         """Of each example; all of a split that is not streamed."""

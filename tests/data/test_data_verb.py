@@ -288,7 +288,7 @@ def test_images_of_several_sizes_stream(say: Say, write_dataset: Callable[..., P
         (["+task._target_=os.system"], ConfigError, "'os.system' is not in a trusted package"),
         (["dataset.feed=strem"], ConfigError, "none of auto, resident, stream. Did you mean 'str"),
         (["dataset.target=labl"], DataError, "has no feature 'labl'. Did you mean 'label'?"),
-        (["task=regression"], DataError, "To predict a class, use task=classification."),
+        (["task=regression"], DataError, "To predict 'label', use task=classification."),
         (["dataset=mnist"], DataError, "is not prepared: "),
         (["dataset=wine", "+augment=photographs"], ConfigError, "dataset.augment: Flip takes ima"),
         (["to=/dev/null/here"], ConfigError, "to=/dev/null/here: digits.png cannot be written: "),
