@@ -71,7 +71,15 @@ RUNS: dict[str, tuple[str, ...]] = {
 # Like another one that is tested with the rest; these are compiled as well.
 ALIKE = {
     *("kmnist", "emnist", "mnist", "fashion_mnist", "cifar100", "svhn_cropped", "wine", "iris"),
-    *("ag_news_subset", "text_file", "synthetic", "penguins", "diabetes"),
+    *(
+        "ag_news_subset",
+        "text_file",
+        "synthetic",
+        "penguins",
+        "diabetes",
+        "breast_cancer",
+        "digits",
+    ),
 }
 
 
