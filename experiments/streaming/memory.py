@@ -106,7 +106,6 @@ def main() -> None:
         print(f"limit: {limit:.0f} MB")
         _tell("streamed, limited", train(folder, "auto", asked, limit))
         _tell("resident, limited", train(folder, "resident", asked, limit))
-        _tell("resident", train(folder, "resident", asked, None))
 
 
 def _prepare(folder: Path, asked: argparse.Namespace) -> None:

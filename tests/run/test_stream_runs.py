@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from comparing import Difference, compare
 
 from pipeline.data import stream
 from pipeline.data.reader import Reader
+from pipeline.training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 
@@ -75,23 +77,28 @@ def test_auto_streams_what_is_larger_than_memory_allows_and_says_so(
 def test_share_of_waiting_says_whether_the_reading_or_the_model_is_slow(
     fit, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "CHUNK_EXAMPLES", 64)
-    quick = store.recorded(fit(*SHORT, STREAM).run_id).metrics["speed/share/waiting"]
-    assert quick >= 0.0
-    read = Reader.__call__
+    monkeypatch.setattr(stream, "CHUNK_EXAMPLES", 5 * 64)  # 8 chunks
 
-    def slowly(self: Reader, indices: Any) -> Any:
-        time.sleep(0.1)
-        return read(self, indices)
+    def waiting(patched: type, method: str, seconds: float, counts: Callable[..., bool]) -> float:
+        unpatched = getattr(patched, method)
 
-    monkeypatch.setattr(Reader, "__call__", slowly)
-    slow = store.recorded(fit(*SHORT, STREAM).run_id).metrics
-    assert slow["speed/share/waiting"] > 0.5
-    assert slow["speed/share/waiting"] > quick
-    resident = store.recorded(fit(*SHORT).run_id).metrics
-    assert resident["speed/share/waiting"] == 0.0
-    shares = [value for name, value in slow.items() if name.startswith("speed/share/")]
-    assert sum(shares) == pytest.approx(1.0)
+        def slowly(self: Any, *given: Any, **options: Any) -> Any:
+            if counts(self, *given):
+                time.sleep(seconds)
+            return unpatched(self, *given, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(patched, method, slowly)
+            measured = store.recorded(fit(*SHORT, STREAM).run_id).metrics
+        shares = [value for name, value in measured.items() if name.startswith("speed/share/")]
+        assert sum(shares) == pytest.approx(1.0)
+        return float(measured["speed/share/waiting"])
+
+    reading = waiting(Reader, "__call__", 1.0, lambda reader, _: reader.name == "train")
+    model = waiting(Trainer, "_call", 0.5, lambda _, steps, *more: steps > 0)
+    assert reading > 0.5
+    assert model < 0.25
+    assert store.recorded(fit(*SHORT).run_id).metrics["speed/share/waiting"] == 0.0
 
 
 @pytest.fixture
