@@ -354,3 +354,37 @@ def test_the_command_fails_early_and_helps() -> None:
     helped = command("-m", "pipeline.data", "--help")
     assert (helped.returncode, helped.stderr) == (0, "")
     assert "python -m pipeline.data dataset=cifar10 +augment=photographs" in helped.stdout
+
+
+def test_several_classes_an_example_and_several_inputs(
+    say: Say, write_dataset: Callable[..., Path], drawn: list[Sequence[Any]], tmp_path: Path
+) -> None:
+    import tensorflow_datasets as tfds
+
+    labels = tfds.features.Sequence(tfds.features.ClassLabel(names=["red", "blue", "green"]))
+    pixels = tfds.features.Image(shape=(4, 4, 1))
+    views = tfds.features.FeaturesDict({"left": pixels, "right": pixels})
+    features = {"views": views, "labels": labels}
+    zeros = np.zeros([4, 4, 1], np.uint8)
+    examples = [
+        {"views": {"left": zeros + i, "right": zeros + 2 * i}, "labels": found}
+        for i, found in enumerate([[0], [0, 1], []])
+    ]
+    folder = write_dataset("views", {"train": examples, "test": examples}, features=features)
+    lines = say(
+        *("dataset=tfds", "dataset.name=views", f"dataset.data_dir={folder}", BOTH),
+        *("dataset.inputs=[views/left,views/right]", "dataset.target=labels"),
+        "~dataset.preprocess.scale",
+    )
+    assert "target labels: any of 3 classes: red, blue, green" in lines
+    assert after(lines, "classes")[1:] == [
+        "red 2 66.7 2 66.7 2 66.7",
+        "blue 1 33.3 1 33.3 1 33.3",
+        "green 0 0.0 0 0.0 0 0.0",
+        *(f"warning: {role} has no example of 'green'" for role in ("train", "validation", "test")),
+    ]
+    stored = after(lines, "train as stored: statistics")
+    assert stored[1:] == ["views/left 0 1 0.8165 2 0", "views/right 0 2 1.633 4 0"]
+    pictures = [f"{tmp_path}/pictures/views-views-{side}.png" for side in ("left", "right")]
+    assert lines[-2:] == [f"picture: {path}" for path in pictures]
+    assert drawn[0][2] == ["red", "red, blue", "none"]
