@@ -82,5 +82,5 @@ def _draw(
 def _images(parts: Assembly, role: str, indices: np.ndarray) -> Any:
     """Images as the dataset stores them."""
     if parts.prepared.is_streamed(role):
-        return parts.prepared.reader(role).stored(indices)
+        return parts.prepared.reader(role).stored(indices).inputs
     return tf.nest.map_structure(lambda x: x[indices], parts.source.split(role).inputs)

@@ -58,6 +58,8 @@ def save_model(
         kind = {"model_type": "tf1-estimator", "meta_graph_tags": ["serve"]}
         kind["signature_def_key"] = SERVED
         example = _table(example)
+    if isinstance(example, np.ndarray) and example.dtype == object:
+        example = _text(example)  # MLflow writes bytes in base64, which the model would read as is
     description.add_flavor("tensorflow", code=None, saved_model_dir=SAVED_MODEL, **kind)
     mlflow.pyfunc.save_model(
         str(folder),
@@ -85,6 +87,13 @@ def _table(example: Any) -> Any:
 def _wide(values: np.ndarray) -> np.ndarray:
     """Text as str, whole numbers as int64, others as float64: what a table is read with."""
     if values.dtype == object:
-        return np.array([value.decode() for value in values], object)
+        return _text(values)
     kinds = {"f": np.float64, "i": np.int64, "u": np.int64}
     return values.astype(kinds.get(values.dtype.kind, values.dtype))
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    """UTF-8 as str, in the shape that it has."""
+    decode = np.vectorize(lambda value: value.decode(errors="replace"), [object])
+    decoded: np.ndarray = decode(values)
+    return decoded
