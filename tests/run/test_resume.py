@@ -380,3 +380,45 @@ def test_killed_at_twenty_random_moments(runner, fit, store, root: Path) -> None
         killed = killing.kill_until_finished(runner, root, overrides, moments, random_numbers)
         assert compare(store, expected[name], killed.run_id) == Difference(), name
         kills += len(killed.kills)
+
+
+# What is learnt of the training split ----------------------------------------------------------
+
+
+def test_what_preprocessing_and_the_task_have_learnt_is_resumed(
+    fit, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resumed process takes it from the checkpoint, whatever it would learn itself."""
+    from pipeline.data.preprocess import Standardize
+    from pipeline.recording import Recorder
+
+    words = (
+        *("dataset=diabetes", "task=regression", "task.standardize=true", "model=mlp"),
+        *("model.layers.hidden.units=4", "trainer.compile=off", "trainer.duration=12 steps"),
+        *("trainer.evaluate_every=4 steps", "trainer.checkpoint_every=4 steps"),
+        "trainer.checkpoint_seconds=0",
+    )
+    expected = fit(*words).run_id
+    show = Recorder.show
+
+    def die(self: Recorder, step: int, metrics: dict[str, float]) -> None:
+        show(self, step, metrics)
+        if step > 4:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "show", die)
+        with pytest.raises(Crash):
+            fit(*words)
+    run_id = store.latest()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Standardize, "fit", lambda self, batches: None
+        )  # it would have learnt nothing
+        assert fit(f"resume={run_id}").run_id == run_id
+    assert compare(store, expected, run_id) == Difference()
+    digests = [
+        {k: v for k, v in store.recorded(i).tags.items() if k.startswith("sha256/")}
+        for i in (expected, run_id)
+    ]
+    assert digests[0] == digests[1]
