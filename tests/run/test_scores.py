@@ -69,3 +69,48 @@ def test_sunspots_are_forecast_better_than_without_a_model(fit, baselines: Modul
     assert reached <= 25.0
     assert reached < plain["persistence: the year before"]
     assert reached < plain["seasonal: 11 years before"]
+
+
+@pytest.fixture(scope="module")
+def scores() -> ModuleType:
+    return _loaded("scores")
+
+
+def test_the_table_has_mean_and_deviation_over_seeds_and_the_baseline(scores: ModuleType) -> None:
+    own = {"experiment": "sunspots", "metric": "rmse", "minutes": "0.5"}
+    results = [{**own, "value": "20"}, {**own, "value": "23"}]
+    plain = [{**own, "baseline": "persistence", "value": "30.516"}]
+    (line,) = scores.table(results, plain).splitlines()[2:]
+    assert line.startswith("| [sunspots](../../conf/experiment/sunspots.yaml) | rmse |")
+    assert line.endswith("| 21.50 ± 2.12 | 2 | 0.5 | persistence 30.52 |")
+
+
+def test_one_seed_has_no_deviation(scores: ModuleType) -> None:
+    row = {"experiment": "fashion_cnn", "metric": "accuracy", "minutes": "9", "value": "0.92"}
+    assert "| accuracy | 0.9200 | 1 | 9.0 |  |" in scores.table([row], [])
+
+
+def test_the_published_table_is_that_of_the_published_runs(scores: ModuleType) -> None:
+    results = scores.read(scores.RESULTS)
+    text = scores.PAGE.read_text("utf-8")
+    begin, end = scores.MARKERS
+    assert text.partition(begin)[2].partition(end)[0] == (
+        scores.table(results, scores.read(scores.BASELINES)) + "\n"
+    )
+    assert {row["experiment"] for row in results} <= {*scores.SHOWN}
+
+
+@pytest.mark.parametrize("experiment", ["breast_cancer", "sunspots"])
+def test_published_runs_have_the_config_that_the_experiment_has_now(
+    scores: ModuleType, experiment: str
+) -> None:
+    """Change an experiment and its published scores are no longer its own: run scores.py again."""
+    from pipeline.composing import compose
+    from pipeline.resuming import config_digest
+
+    config = compose("train", [f"+experiment={experiment}"])
+    rows = [row for row in scores.read(scores.RESULTS) if row["experiment"] == experiment]
+    assert rows
+    for row in rows:
+        config.seed = int(row["seed"])
+        assert row["config"] == config_digest(config)
