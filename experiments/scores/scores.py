@@ -85,10 +85,10 @@ def recorded(experiment: str, seeds: Sequence[int], root: str) -> list[Result]:
     results = []
     for seed in seeds:
         config.seed = seed
-        same = (run for run in found if run.tags.get(CONFIG_TAG) == _digest(config, run))
+        same = (run for run in found if "seed" in run.params and _is_of(config, run))
         if (run := next(same, None)) is None:
             continue
-        digest = run.tags[CONFIG_TAG]
+        digest = run.tags.get(CONFIG_TAG, "")
         minutes = round(((run.end or 0) - (run.start or 0)) / 60000, 2)
         commit = run.tags.get(COMMIT_TAG, "")
         for metric in SHOWN[experiment]:
@@ -99,15 +99,27 @@ def recorded(experiment: str, seeds: Sequence[int], root: str) -> list[Result]:
     return results
 
 
-def _digest(config: DictConfig, run: Run) -> str:
-    """That of the config, had it known of the data what the run has found out."""
-    from pipeline.resuming import config_digest
+def _is_of(config: DictConfig, run: Run) -> bool:
+    """Whether the run was configured so, in all keys that both know: later versions have more."""
+    from pipeline.assembly import flat
+    from pipeline.tracking.names import param_text
 
     config = copy.deepcopy(config)
-    for key in ("classes", "outputs", "vocabulary"):
+    for key in ("classes", "outputs", "vocabulary"):  # what the run has found in the data
         found = run.params.get(f"dataset.{key}", "null")
         config.dataset[key] = None if found == "null" else int(found)
-    return config_digest(config)
+    parts = (
+        "dataset.",
+        "model.",
+        "objective.",
+        "optimizer.",
+        "schedule.",
+        "seed",
+        "task.",
+        "trainer.",
+    )
+    own = {key: param_text(value) for key, value in flat(config).items() if key.startswith(parts)}
+    return all(run.params.get(key, value) == value for key, value in own.items())
 
 
 def train(experiment: str, seeds: Sequence[int], root: str) -> None:
