@@ -56,7 +56,8 @@ class Data:
         from pipeline.data_parts import data_spec, prepare
 
         config = compose("train", [f"+experiment={experiment}", *overrides])
-        self.prepared = prepare(config, hydra.utils.instantiate(config.task))
+        task: Any = hydra.utils.get_class(config.task._target_)
+        self.prepared = prepare(config, task.needs)
         self.tokens = data_spec(self.prepared).token_bytes
 
     def split(self, role: str) -> tuple[np.ndarray, np.ndarray]:
