@@ -226,3 +226,20 @@ def test_a_run_keeps_what_is_shown(fit: Any, store: Any) -> None:
     assert f"| rmse | {result.objective:.6g} | {result.metrics['test/rmse']:.6g} |" in card
     assert "**Answers** `[examples, 1]` float32, in the units of the target." in card
     assert "class" not in card
+
+
+def test_of_a_task_of_ones_own_it_is_said_what_it_is(folder: Path, tmp_path: Path) -> None:
+    from pipeline.training.tasks import Task
+
+    class Above(Task):
+        needs = "numbers"
+
+        def predict(self, outputs: tf.Tensor) -> tf.Tensor:
+            return outputs > 0
+
+    parts = assembled(folder, "dataset=diabetes", "task=regression")
+    parts.task = Above()
+    account = show(parts, tmp_path)
+    assert os.listdir(tmp_path) == []
+    assert account.summary == "Above of diabetes: 1 number(s)."
+    assert account.outputs == "`[examples, 1]` bool"
