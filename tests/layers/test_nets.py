@@ -22,15 +22,19 @@ MODELS: dict[str, tuple[tf.TensorSpec, list[int | None]]] = {
     "mlp": (IMAGE, [None, CLASSES]),
     "mlp_deep": (IMAGE, [None, CLASSES]),
     "cnn": (IMAGE, [None, CLASSES]),
+    "cnn_deep": (IMAGE, [None, CLASSES]),
     "cnn_strided": (IMAGE, [None, CLASSES]),
     "gru": (IMAGE, [None, CLASSES]),
     "local": (IMAGE, [None, CLASSES]),
     "resnet_small": (IMAGE, [None, CLASSES]),
+    "resnet_pooled": (tf.TensorSpec([None, 16, 16, 1]), [None, CLASSES]),
     "resnet18": (tf.TensorSpec([None, 32, 32, 3]), [None, CLASSES]),
     "transformer": (IMAGE, [None, CLASSES]),
     "vit": (IMAGE, [None, CLASSES]),
     "text_encoder": (TOKENS, [None, CLASSES]),
     "language_model": (TOKENS, [None, 8, 256]),
+    "language_model_gru": (TOKENS, [None, 8, 256]),
+    "forecaster": (tf.TensorSpec([None, 8, CLASSES]), [None, 8, CLASSES]),
     "autoencoder": (IMAGE, [None, 8, 8, 1]),
 }
 
@@ -86,7 +90,9 @@ def test_a_model_config_learns(name: str) -> None:
     def loss_of(y: tf.Tensor) -> tf.Tensor:
         if name == "autoencoder":
             return tf.reduce_mean((y - x) ** 2)
-        if name == "language_model":  # the next token
+        if name == "forecaster":  # the next step
+            return tf.reduce_mean((y[:, :-1] - x[:, 1:]) ** 2)
+        if name.startswith("language_model"):  # the next token
             return tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(x[:, 1:], y[:, :-1])
             )
@@ -107,7 +113,7 @@ def test_a_model_config_learns(name: str) -> None:
     for step in range(3):
         train(tf.constant(step))
     with layers.training_step(seed=0, step=9, labels=labels, global_batch=8):
-        after = float(loss_of(model(x, training=name.startswith("resnet") or name == "cnn")))
+        after = float(loss_of(model(x, training=name.startswith(("resnet", "cnn")))))
     assert np.isfinite(after)
     assert after < before
 
@@ -117,8 +123,9 @@ def _instance(name: str) -> Any:
 
     whole = OmegaConf.create(
         {
-            "dataset": {"classes": CLASSES, "outputs": CLASSES},
+            "dataset": {"classes": CLASSES, "outputs": MODELS[name][1][-1], "vocabulary": 256},
             "optimizer": {"_target_": "pipeline.training.optimizers.Adam", "learning_rate": 3e-3},
+            "trainer": {"batch_size": 8},
             "model": OmegaConf.load(CONFIGS / f"{name}.yaml"),
         }
     )
