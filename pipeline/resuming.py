@@ -44,6 +44,11 @@ def config_digest(config: DictConfig) -> str:
     return hashlib.sha256(json.dumps(trained, sort_keys=True).encode()).hexdigest()
 
 
+def changing(overrides: Sequence[str]) -> list[str]:
+    """Those that decide what is trained."""
+    return [o for o in overrides if o.split("=")[0].split(".")[0].lstrip("+") not in STAYS]
+
+
 def recorded_config(
     store: Store, config: DictConfig, overrides: Sequence[str]
 ) -> tuple[DictConfig, str]:
@@ -57,7 +62,7 @@ def recorded_config(
     asked = str(config.resume)
     run_id = store.latest() if asked == "latest" else store.find(asked)
     recorded = read_config(store, run_id)
-    changes = [o for o in overrides if o.split("=")[0].split(".")[0].lstrip("+") not in STAYS]
+    changes = changing(overrides)
     groups = [o for o in changes if "." not in o.split("=")[0] and not o.startswith("seed=")]
     if groups:
         raise ConfigError(

@@ -23,7 +23,7 @@ from pipeline.console import Console, complain
 from pipeline.errors import ConfigError
 from pipeline.pruning import Halving
 from pipeline.quiet import load_tensorflow
-from pipeline.resuming import config_digest, recorded_config
+from pipeline.resuming import changing, config_digest, recorded_config
 from pipeline.signals import Stopped, StopSignals
 from pipeline.tracking.sweeps import CONFIG_TAG, PRUNED_TAG
 from pipeline.trial import Trial, of_this_job
@@ -87,6 +87,8 @@ def _fit(
     before: Callable[[Assembly], None] | None,
     trial: Trial | None,
 ) -> Result:
+    # Before the data fills in what the config leaves open: so it is known what has been trained.
+    digest: str | None = config_digest(config)
     # What cannot be written to is said before TensorFlow loads and data is read.
     resume_run_id = None
     if config.tracking.kind == "off":
@@ -96,6 +98,8 @@ def _fit(
         store = tracking.open_store(config.tracking, existing=True)
         if config.resume:
             config, resume_run_id = recorded_config(store, config, overrides)
+            if trial is None:  # whose own config is the one that the run was made of
+                digest = config_digest(config) if changing(overrides) else None
         else:
             name_source(store, config)
     else:
@@ -122,7 +126,7 @@ def _fit(
             tracker = tracking.start(
                 config.tracking,
                 params=recorded_params(flat(config)),
-                tags={CONFIG_TAG: config_digest(config)} | (trial.tags if trial else {}),
+                tags=({CONFIG_TAG: digest} if digest else {}) | (trial.tags if trial else {}),
                 run_name=config.tracking.run_name or (trial.name if trial else run_name(overrides)),
                 resume_run_id=resume_run_id,
             )

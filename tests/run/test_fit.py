@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.composing import compose
+from pipeline.resuming import config_digest
+
 pytestmark = pytest.mark.slow  # whole runs or processes; the quick tier has their parts
 
 SHORT = ("+experiment=digits", "trainer.duration=4 epochs", "model.layers.hidden.units=32")
@@ -275,3 +278,12 @@ def test_options_train_to_a_better_loss(fit, options: tuple[str, ...]) -> None:
 def test_digest_of_the_data_does_not_depend_on_the_run(result, store) -> None:
     digest = store.recorded(result.run_id).tags["digest/test"]
     assert len(digest) == len(hashlib.sha256().hexdigest())
+
+
+def test_a_run_is_known_by_the_config_that_was_asked_for(fit, store) -> None:
+    """Also where the data says what the config leaves open: a sweep finds its trials by this."""
+    asked = ("dataset=diabetes", "task=regression", "trainer.duration=1 epoch")
+    config = compose("train", [*asked, "tracking=off"])
+    assert config.dataset.outputs is None
+    tags = store.recorded(fit(*asked).run_id).tags
+    assert tags["digest/config"] == config_digest(config)
