@@ -108,7 +108,8 @@ def test_a_process_ends_without_a_last_look_at_all_objects(
 def test_errors_stay_ours_where_hydra_is_asked(command) -> None:
     code, out, err = command("--cfg", "job", "dataset=minst")
     assert (code, out) == (2, "")
-    assert err == "error: dataset=minst: there is no dataset 'minst'. Did you mean 'mnist'?\n"
+    assert err.startswith("error: dataset=minst: there is no dataset 'minst'. Did you mean 'mnist'")
+    assert err.count("\n") == 1
 
 
 def test_a_failing_run_says_why_and_exits_with_its_code(command) -> None:
@@ -187,7 +188,7 @@ def test_help_shows_groups_and_examples(command) -> None:
     code, out, err = command("--help")
     assert (code, err) == (0, "")
     assert out.startswith("What is printed where")  # the verb's own docstring
-    assert "   model      = autoencoder, cnn, cnn_strided, gru, language_model, local, mlp," in out
+    assert "   model      = autoencoder, cnn, cnn_deep, cnn_strided, forecaster, gru," in out
     assert "  +experiment = digits, digits_cnn" in out
     assert out.count("python -m pipeline.train") == 6
 
@@ -214,7 +215,7 @@ def test_reporting_turns_errors_into_exit_codes(capsys: pytest.CaptureFixture[st
     ("override", "message"),
     [
         ("trainer.bach_size=3", "Did you mean 'trainer.batch_size'"),
-        ("dataset=minst", "Did you mean 'mnist'?"),
+        ("dataset=minst", "Did you mean 'mnist' or"),
         ("model.layers.hidden._target_=layers.Dens", "layers has no 'Dens'. Did you mean 'Dense'?"),
         ("+model.layers.hidden.unit=3", "Dense takes no 'unit'. Did you mean 'units'?"),
         ("trainer.duration=30", "trainer.duration: '30' has no unit; write '30 epochs'"),

@@ -56,8 +56,7 @@ OVERRIDES: list[tuple[str, str]] = [
     ("trainer=5", "trainer=5: '5' is not an option of trainer. Valid: default."),
     (
         "model=null",
-        "model=null: 'null' is not an option of model. Valid: autoencoder, cnn, cnn_strided, gru, "
-        "language_model, local, mlp, mlp_deep, resnet18, resnet_small, text_encoder, ",
+        "model=null: 'null' is not an option of model. Valid: autoencoder, cnn, cnn_deep, ",
     ),
     ("foo", "'foo' is not an override; write key=value, such as seed=1"),
     ("=3", "'=3' has no key; write key=value"),

@@ -82,6 +82,11 @@ def test_standardize_learns_the_training_split_before_the_first_step(fit, store,
     found = _weights(store, run.run_id, tmp_path)
     parts = assemble(compose("train", [*SOURCE]))
     images = parts.source.split("train").inputs
-    x = parts.preprocess(images).numpy().reshape(len(images), -1).astype(np.float64)
+    x = (
+        parts.prepared.preprocessing.device(images)
+        .numpy()
+        .reshape(len(images), -1)
+        .astype(np.float64)
+    )
     np.testing.assert_allclose(found["flatten/1/mean"], x.mean(0), atol=1e-6)
     np.testing.assert_allclose(found["flatten/1/variance"], x.var(0), atol=1e-6)
