@@ -189,7 +189,7 @@ def test_help_shows_groups_and_examples(command) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("What is printed where")  # the verb's own docstring
     assert "   model      = autoencoder, cnn, cnn_deep, cnn_strided, forecaster, gru," in out
-    assert "  +experiment = digits, digits_cnn" in out
+    assert "  +experiment = breast_cancer, diabetes, digits" in out
     assert out.count("python -m pipeline.train") == 6
 
 
