@@ -7,6 +7,7 @@ replica its slice of those. What is left of an epoch after the last whole batch 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipeline.data.order import Order
 from pipeline.errors import DataError
 
 
-class Feed:
+class Feed(ABC):
     """Batches of one split, for training by the step number and for evaluation in stored order.
 
     Args:
@@ -73,10 +74,11 @@ class Feed:
 
     # In graph:
 
+    @abstractmethod
     def order_of(self, orders: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         """What ``training_indices`` needs in the epoch that is the ``epoch``-th of ``orders``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def training_indices(
         self, order: tf.Tensor, step: tf.Tensor, position: tf.Tensor, replica: Any
     ) -> tf.Tensor:
@@ -85,8 +87,8 @@ class Feed:
         Args:
             position: of the batch in the epoch.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def evaluation_indices(
         self, position: tf.Tensor, replica: Any, first: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -99,7 +101,6 @@ class Feed:
         Args:
             first: the batch with which what the replica holds begins.
         """
-        raise NotImplementedError
 
     def on_each_replica(self, make: Any) -> Any:
         """A structure of tensors on each replica's device: ``make(replica)`` gives its arrays."""

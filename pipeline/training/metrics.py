@@ -10,6 +10,7 @@ predictions instead, by ``pipeline.analysis``.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ import tensorflow as tf
 NAN = float("nan")
 
 
-class Metric:
+class Metric(ABC):
     """One number out of sums over examples.
 
     Attributes:
@@ -42,10 +43,7 @@ class Metric:
             values *= tf.cast(weights, dtype)[:, tf.newaxis]
         return tf.reduce_sum(values, 0)
 
-    def rows(self, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-        """What the task has to give for each example, where that is more than a number."""
-        raise NotImplementedError
-
+    @abstractmethod
     def value(self, sums: Any, count: Any, xp: Any) -> Any:
         """The number, NaN where there is nothing to make it of, unless the class says otherwise.
 
@@ -54,7 +52,14 @@ class Metric:
             count: the sum of the examples' weights, float64.
             xp: the module whose functions take them, ``numpy`` or ``tf.experimental.numpy``.
         """
-        raise NotImplementedError
+
+
+class OfRows(Metric):
+    """One for which a task gives more of each example than a number: ``rows`` makes it."""
+
+    @abstractmethod
+    def rows(self, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+        """``[batch, ...]`` twice -> ``[batch, width]``, or what ``sums`` takes."""
 
 
 class Mean(Metric):
@@ -105,7 +110,7 @@ class BitsPerByte(Ratio):
         return super().value(sums, count, xp) / math.log(2.0)
 
 
-class R2(Metric):
+class R2(OfRows):
     """The coefficient of determination of each target, averaged over them, as scikit-learn's
     ``r2_score``: ``1 - (sum of squared errors) / (sum of squared deviations from the mean)``.
 
@@ -143,7 +148,7 @@ class R2(Metric):
         return xp.where(count > 0, xp.mean(scores), NAN)
 
 
-class F1(Metric):
+class F1(OfRows):
     """``2 TP / (2 TP + FP + FN)`` of classes; a class without any of the three scores 0.
 
     Args:
@@ -176,7 +181,7 @@ class F1(Metric):
         return scores[1] if self.average == "binary" else xp.mean(scores)
 
 
-class AUC(Metric):
+class AUC(OfRows):
     """The area under the ROC curve: how often a positive example scores above a negative one, ties
     counting half. Of several classes, the mean over those that have both kinds; NaN if none has.
 
@@ -271,6 +276,12 @@ def columns_of(metrics: Mapping[str, Metric]) -> Sequence[str]:
         for name, metric in metrics.items()
         for i in range(metric.width)
     ]
+
+
+def rows_of(metric: Metric, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+    """What a task gives for a metric that is made of rows."""
+    assert isinstance(metric, OfRows)
+    return metric.rows(truth, predicted)
 
 
 def _ratio(xp: Any, part: Any, whole: Any, otherwise: float = NAN) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import signal
 import socket
@@ -35,27 +34,6 @@ tfds.dataset_builders.store_as_tfds_dataset(
     split_datasets={"train": examples(200), "test": examples(50)},
 )
 """
-
-
-Constant = Callable[[str], str]
-
-
-@pytest.fixture(scope="session")
-def must_say() -> Callable[[str, str, Constant], None]:
-    """``must_say(real, shown, constant)``: fails unless the lines shown are in the real output, in
-    order; ``…`` stands for anything, and ``constant`` takes out of a line what changes."""
-
-    def check(real: str, shown: str, constant: Constant) -> None:
-        left = [constant(line) for line in real.splitlines()]
-        for line in shown.splitlines():
-            if line == "…":
-                continue
-            pattern = re.escape(constant(line)).replace("…", ".*")
-            at = next((i for i, found in enumerate(left) if re.fullmatch(pattern, found)), None)
-            assert at is not None, f"{line}\nis not in\n{real}"
-            left = left[at + 1 :]
-
-    return check
 
 
 @dataclass(frozen=True)

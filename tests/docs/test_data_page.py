@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import DOCS, blocks, commands, must_say
 
-DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "data.md").read_text("utf-8")
 SECTIONS = ("Look at a dataset", "Preprocessing", "Augmentation")
 PARTS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
-BLOCKS = [
-    block
-    for section in SECTIONS
-    for block in re.findall(r"^```(\w+)\n(.*?)^```$", PARTS[section], re.MULTILINE | re.DOTALL)
-]
-SHOWN = [
-    (command.strip(), shown)
-    for (kind, command), (_, shown) in zip(BLOCKS, BLOCKS[1:], strict=False)
-    if kind == "bash"
-]
+BLOCKS = [block for section in SECTIONS for block in blocks(PARTS[section])]
+SHOWN = commands(BLOCKS)
 NO_STEPS = {
     *("Batches", "Chain", "Inputs", "Preprocessing", "Step"),
     *("Augment", "Augmentation", "Mixed"),
@@ -42,7 +33,7 @@ def outcomes(new_shell: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(SHOWN)), ids=[c[:60] for c, _ in SHOWN])
-def test_command_says_what_the_page_shows(number: int, outcomes: list[Any], must_say) -> None:
+def test_command_says_what_the_page_shows(number: int, outcomes: list[Any]) -> None:
     shown, outcome = SHOWN[number][1], outcomes[number]
     assert outcome.code == (2 if shown.startswith("error: ") else 0), outcome.err
     must_say(outcome.out + outcome.err, shown, _constant)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import must_say
 
 pytestmark = pytest.mark.exhaustive  # trains, predicts, serves
 
@@ -124,7 +125,7 @@ def test_every_command_does_what_is_said(carried_out: dict[str, tuple[int, str]]
     assert len(carried_out) == 8  # four commands, a program, predict, serve and ask, own
 
 
-def test_output_is_as_shown(carried_out: dict[str, tuple[int, str]], must_say) -> None:
+def test_output_is_as_shown(carried_out: dict[str, tuple[int, str]]) -> None:
     blocks = FENCE.findall(PAGE.read_text("utf-8"))
     for (language, text), (kind, shown) in zip(blocks, blocks[1:], strict=False):
         if kind != "text":

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import DOCS, blocks, commands, must_say
 
 from pipeline.config import Dataset
 
-PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
-PART = PAGE[PAGE.index("## In memory, or streamed") :]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PART, re.MULTILINE | re.DOTALL)
-SHOWN = [
-    (command.strip(), shown)
-    for (kind, command), (_, shown) in zip(BLOCKS, BLOCKS[1:], strict=False)
-    if kind == "bash"
-]
+PAGE = (DOCS / "data.md").read_text("utf-8")
+SHOWN = commands(blocks(PAGE[PAGE.index("## In memory, or streamed") :]))
 CHANGING = re.compile(r"\b[0-9a-f]{32}\b|\b\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)? (?:s|examples/s)\b")
 
 
@@ -34,7 +28,7 @@ def outcomes(new_shell: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(SHOWN)), ids=[c[-40:] for c, _ in SHOWN])
-def test_command_says_what_the_page_shows(number: int, outcomes: list[Any], must_say) -> None:
+def test_command_says_what_the_page_shows(number: int, outcomes: list[Any]) -> None:
     shown, outcome = SHOWN[number][1], outcomes[number]
     assert outcome.code == 0, outcome.err
     must_say(outcome.out + outcome.err, shown, _constant)
@@ -42,7 +36,7 @@ def test_command_says_what_the_page_shows(number: int, outcomes: list[Any], must
 
 def test_sizes_of_the_page_are_those_of_the_code() -> None:
     assert f"{Dataset.memory:,.0f} where nothing is said" in PAGE
-    code = (Path(__file__).parents[2] / "pipeline" / "data" / "stream.py").read_text("utf-8")
+    code = (DOCS.parent / "pipeline" / "data" / "stream.py").read_text("utf-8")
     assert "CHUNK_BYTES = 32 << 20 " in code
     assert "CHUNK_EXAMPLES = 1 << 14 " in code  # 16,384
     assert "AHEAD = 2 " in code  # and one that is trained on, and one that is being made

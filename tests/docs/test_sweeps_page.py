@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import DOCS, blocks, commands, must_say
 
-DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "sweeps.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-SHOWN = [
-    (command.strip(), shown)
-    for (kind, command), (_, shown) in zip(BLOCKS, BLOCKS[1:], strict=False)
-    if kind == "bash"
-]
+SHOWN = commands(blocks(PAGE))
 CHANGING = re.compile(r"\b[0-9a-f]{8}(?:[0-9a-f]{24})?\b|\b\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?\b")
 
 
@@ -32,7 +26,7 @@ def outcomes(new_shell: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("number", range(len(SHOWN)), ids=[c[-40:] for c, _ in SHOWN])
-def test_command_says_what_the_page_shows(number: int, outcomes: list[Any], must_say) -> None:
+def test_command_says_what_the_page_shows(number: int, outcomes: list[Any]) -> None:
     shown, outcome = SHOWN[number][1], outcomes[number]
     assert outcome.code == (1 if "status=FAILED" in shown else 0), outcome.err
     must_say(outcome.out + outcome.err, shown, _constant)

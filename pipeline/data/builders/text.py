@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import platform
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,8 +35,9 @@ class _Text(Unlisted, skip_registration=True):  # type: ignore[call-arg]
             **self.METADATA,
         )
 
+    @abstractmethod
     def _text(self) -> str:
-        raise NotImplementedError
+        """All of it."""
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # nothing to download

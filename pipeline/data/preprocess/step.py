@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeAlias
 
@@ -14,7 +15,7 @@ Inputs: TypeAlias = Any  # tf.Tensor [b, ...], or a dict of them by feature
 Batches: TypeAlias = Callable[[], Iterable[Inputs]]
 
 
-class Step(tf.Module):
+class Step(tf.Module, ABC):
     """One step, from a batch to a batch: ``[b, ...]`` or a dict of such by feature.
 
     ``__call__`` is made of TensorFlow operations, example by example, without chance: it is a part
@@ -47,8 +48,9 @@ class Step(tf.Module):
         ``batches`` may be called several times, and is not called by a step that learns nothing.
         """
 
+    @abstractmethod
     def __call__(self, x: Inputs) -> Inputs:
-        raise NotImplementedError(f"{type(self).__name__} has no __call__")
+        """The batch, changed."""
 
     def describe(self) -> dict[str, Any]:
         """What it is and what it has learnt, as JSON can hold it."""

@@ -7,6 +7,7 @@ read a text is made of TensorFlow operations; only learning subwords needs a lib
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ RESERVED = (b"", "\ufffd".encode())  # the pieces of the two
 _END = b"\xff"  # never in UTF-8, so no text has it
 
 
-class Vocabulary(tf.Module):
+class Vocabulary(tf.Module, ABC):
     """Pieces of text by id: 0 is padding, 1 whatever is not known, then the pieces.
 
     Args:
@@ -44,6 +45,10 @@ class Vocabulary(tf.Module):
         self.size = size
         self.pieces = np.array(RESERVED, object)
 
+    @abstractmethod
+    def ids(self, text: tf.Tensor, length: int | None) -> tf.RaggedTensor:
+        """``[b] -> [b, (n)]`` int32; what lies behind ``length`` may be left out."""
+
     def learn(self, label: str, texts: Iterable[tf.Tensor]) -> None:
         """Take the pieces from ``texts``, batches ``[b]`` of strings. ``label``: for messages."""
         counts: Counter[bytes] = Counter()
@@ -54,23 +59,13 @@ class Vocabulary(tf.Module):
         self._take(self.choose(label, counts))
 
     def count(self, text: tf.Tensor) -> Mapping[bytes, int]:
-        """How often each unit occurs in ``[b]`` strings."""
-        return Counter(self.units(text).flat_values.numpy().tolist())
-
-    def units(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """What a text is cut into: ``[b] -> [b, (n)]`` strings."""
-        raise NotImplementedError
+        """How often each unit that pieces are made of occurs in ``[b]`` strings."""
+        return {}
 
     def choose(self, label: str, counts: Counter[bytes]) -> list[bytes]:
         """The pieces, without the reserved two: the most frequent, of the same count the lesser."""
         most = None if self.size is None else self.size - len(RESERVED)
         return sorted(counts, key=lambda piece: (-counts[piece], piece))[:most]
-
-    def ids(self, text: tf.Tensor, length: int | None) -> tf.RaggedTensor:
-        """``[b] -> [b, (n)]`` int32; what lies behind ``length`` may be left out."""
-        units = self.units(text)
-        units = units if length is None else units[:, :length]
-        return units.with_flat_values(self.table.lookup(units.flat_values))
 
     def _take(self, pieces: list[bytes]) -> None:
         self.pieces = np.array([*RESERVED, *pieces], object)
@@ -122,7 +117,18 @@ def _points(text: tf.Tensor) -> tf.RaggedTensor:
     return tf.strings.unicode_decode(text, "UTF-8", errors="replace")
 
 
-class Words(Vocabulary):
+class _OfUnits(Vocabulary):
+    """Texts are cut into strings first."""
+
+    @abstractmethod
+    def units(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """What a text is cut into: ``[b] -> [b, (n)]`` strings."""
+
+    def count(self, text: tf.Tensor) -> Mapping[bytes, int]:
+        return Counter(self.units(text).flat_values.numpy().tolist())
+
+
+class Words(_OfUnits):
     """The most frequent words: letters, digits, ``'`` and ``_``; every other sign is a word."""
 
     exact: ClassVar[bool] = False
@@ -130,8 +136,13 @@ class Words(Vocabulary):
     def units(self, text: tf.Tensor) -> tf.RaggedTensor:
         return tf.strings.split(tf.strings.regex_replace(text, r"[^\s\pL\pN\pM_']", r" \0 "))
 
+    def ids(self, text: tf.Tensor, length: int | None) -> tf.RaggedTensor:
+        units = self.units(text)
+        units = units if length is None else units[:, :length]
+        return units.with_flat_values(self.table.lookup(units.flat_values))
 
-class Subwords(Vocabulary):
+
+class Subwords(_OfUnits):
     """Pieces of words that SentencePiece's byte-pair encoding learns, longest first.
 
     Ids are given by greedy longest match over the pieces, as WordPiece does, not by the order of

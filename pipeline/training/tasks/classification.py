@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from layers import Layer
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.training.metrics import AUC, F1, Mean, Metric
+from pipeline.training.metrics import AUC, F1, Mean, Metric, rows_of
 from pipeline.training.tasks.base import DataSpec, Task, chosen, refuse_output
 
 
@@ -112,7 +112,7 @@ class Classification(Task):
             given = _log_odds(outputs) if name == "auc" else tf.one_hot(predicted, classes)
             if name == "auc" and classes == 2:
                 given, truth = given[:, 1:], truth[:, 1:]
-            found[name] = self.metrics[name].rows(truth, given)
+            found[name] = rows_of(self.metrics[name], truth, given)
         return {name: found[name] for name in self.metrics}
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from layers import Layer
 from pipeline.errors import ConfigError
-from pipeline.training.metrics import AUC, F1, Mean, Metric
+from pipeline.training.metrics import AUC, F1, Mean, Metric, rows_of
 from pipeline.training.tasks.base import DataSpec, Task, chosen, refuse_output
 
 
@@ -90,7 +90,7 @@ class MultiLabel(Task):
         }
         for name in {"f1", "f1_micro", "auc"} & {*self.metrics}:
             given = outputs if name == "auc" else predicted
-            found[name] = self.metrics[name].rows(truth, given)
+            found[name] = rows_of(self.metrics[name], truth, given)
         return {name: found[name] for name in self.metrics}
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from layers import Layer
 from pipeline.errors import ConfigError, DataError, did_you_mean
-from pipeline.training.metrics import R2, Mean, Metric, Root
+from pipeline.training.metrics import R2, Mean, Metric, Root, rows_of
 from pipeline.training.tasks.base import DataSpec, Task, chosen, refuse_output
 
 LOSSES = ("mse", "mae", "huber")
@@ -130,7 +130,7 @@ class Regression(Task):
             "rmse": tf.reduce_mean(tf.square(error), 1),
         }
         if "r2" in self.metrics:
-            found["r2"] = self.metrics["r2"].rows(truth, predicted)
+            found["r2"] = rows_of(self.metrics["r2"], truth, predicted)
         return {name: found[name] for name in self.metrics}
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:

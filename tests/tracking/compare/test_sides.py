@@ -19,12 +19,6 @@ from pipeline.config import Tracking
 from pipeline.tracking.location import DATABASE
 
 
-def first_column(out: str, heading: str = "run ") -> list[str]:
-    lines = out.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(heading))
-    return [line.split()[0] for line in lines[start + 1 :]]
-
-
 def short(run_ids: list[str]) -> list[str]:
     return [run_id[:8] for run_id in run_ids]
 
