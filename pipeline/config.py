@@ -34,6 +34,18 @@ class Splits:
 
 
 @dataclass
+class Mixed:
+    """A further set to train on, and what share of the examples comes out of it."""
+
+    name: str = MISSING  # as dataset.name
+    share: float = MISSING  # of the examples of training, above 0 and below 1
+    split: str = "train"  # a TFDS split expression
+    data_dir: str | None = None  # these are as dataset has them
+    module: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Dataset:
     """Which TFDS builder is read, and which of its features."""
 
@@ -51,7 +63,9 @@ class Dataset:
     preprocess: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
     frame: Any = None  # _target_: target out of the inputs, such as the next token
     augment: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
+    mix: dict[str, Mixed] = field(default_factory=dict)  # further sets to train on, by any name
     order: str = "shuffled"  # shuffled | contiguous: row i goes on where row i ended
+    buckets: list[int] = field(default_factory=list)  # lengths that batches of sequences are cut to
     feed: str = "auto"  # auto | resident | stream
     memory: float = 1024.0  # MiB that a split may take; auto streams a larger one
     on_error: str = "stop"  # stop | skip: what cannot be read, which is counted and told

@@ -14,6 +14,7 @@ import layers
 from pipeline.data.augment import Augmentation
 from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.data.frame import NextToken
+from pipeline.data.order import Order
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing, Tokens
 from pipeline.data.source import Source, load
@@ -152,7 +153,9 @@ def make_feed(
     strategy: tf.distribute.Strategy, prepared: Prepared, role: str, batch: int, most: int
 ) -> Feed:
     """Of a split, in memory or on disk; ``most``: steps that are taken at once."""
-    order = prepared.source.config.order
+    kind = prepared.source.config.order
     if prepared.is_streamed(role):
-        return StreamFeed(strategy, role, prepared.reader(role), batch, most, order)
-    return ResidentFeed(strategy, role, prepared.examples(role), batch, order)
+        reader = prepared.reader(role)
+        return StreamFeed(strategy, role, reader, batch, most, Order(kind, len(reader), batch))
+    examples = prepared.examples(role)
+    return ResidentFeed(strategy, role, examples, batch, Order(kind, len(examples), batch))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.yaml"
 # Of the present command, not of the recorded one. What trains a model is the rest.
 STAYS = ("tracking", "resume", "hydra", "trusted_packages", "sweep")
+# Runs were recorded before there were these. Empty they say what was so then.
+LATER = ("mix", "buckets")  # of dataset
 
 EXTENDING = ("trainer.duration=", "trainer.early_stopping.")  # what makes a finished run go on
 
@@ -41,6 +43,8 @@ def config_digest(config: DictConfig) -> str:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     trained = {key: value for key, value in values.items() if key not in STAYS}
+    data = trained.get("dataset", {}).items()
+    trained["dataset"] = {key: value for key, value in data if value or key not in LATER}
     return hashlib.sha256(json.dumps(trained, sort_keys=True).encode()).hexdigest()
 
 

@@ -28,7 +28,7 @@ class Feed(ABC):
         batch: global batch size, a multiple of the replicas.
         element_spec: of a batch of inputs as they are stored.
         weighted: whether the examples have weights.
-        order: in which training visits them.
+        order: in which training visits them; None: each once an epoch, shuffled.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Feed(ABC):
         batch: int,
         element_spec: Any,
         weighted: bool = False,
-        order: str = "shuffled",
+        order: Order | None = None,
     ) -> None:
         self.strategy = strategy
         self.name = name
@@ -49,17 +49,18 @@ class Feed(ABC):
         self.per_replica = batch // self.replicas
         self.element_spec = element_spec
         self.weighted = weighted
-        self.order = Order(order, size, batch)
+        self.order = order or Order("shuffled", size, batch)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the split; at least 1, else ``DataError``."""
-        if self.size < self.batch:
+        """Whole batches in an epoch; at least 1, else ``DataError``."""
+        size = self.order.size
+        if size < self.batch:
             raise DataError(
-                f"split {self.name!r} has {self.size} examples, fewer than one batch: "
-                f"trainer.batch_size={self.batch}. Make the batch at most {self.size}."
+                f"split {self.name!r} has {size} examples, fewer than one batch: "
+                f"trainer.batch_size={self.batch}. Make the batch at most {size}."
             )
-        return self.size // self.batch
+        return size // self.batch
 
     @property
     def evaluation_steps(self) -> int:
@@ -127,7 +128,7 @@ class ResidentFeed(Feed):
         name: str,
         examples: Examples,
         batch: int,
-        order: str = "shuffled",
+        order: Order | None = None,
     ) -> None:
         super().__init__(
             strategy,
@@ -142,7 +143,7 @@ class ResidentFeed(Feed):
 
     def orders(self, seed: tf.Tensor, epoch: tf.Tensor, count: tf.Tensor, most: int) -> tf.Tensor:
         """Those of ``count`` epochs from ``epoch`` on, int32 [most, n]; the rest is zero."""
-        rows = tf.TensorArray(tf.int32, most, element_shape=[self.size])
+        rows = tf.TensorArray(tf.int32, most, element_shape=[self.order.size])
         _, rows = tf.while_loop(
             lambda i, _: i < count,
             lambda i, rows: (i + 1, rows.write(i, self.order(seed, epoch + tf.cast(i, tf.int64)))),

@@ -14,7 +14,7 @@ class Order:
         kind: ``shuffled``: sorts n random words drawn with the key (seed, epoch). ``contiguous``:
             row i of each batch goes on where row i of the batch before has ended, in every epoch,
             which is what a layer needs that carries state from batch to batch.
-        size: examples.
+        size: examples of an epoch.
         batch: global batch size.
     """
 

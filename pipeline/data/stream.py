@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data.feed import Feed
+from pipeline.data.order import Order
 from pipeline.data.reader import Reader
 
 CHUNK_BYTES = 32 << 20  # at most, about; AHEAD + 2 of them are held at a time
@@ -55,7 +56,7 @@ class StreamFeed(Feed):
         reader: Reader,
         batch: int,
         most: int,
-        order: str = "shuffled",
+        order: Order | None = None,
     ) -> None:
         example = reader.example()
         super().__init__(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import open_dict
 
 from pipeline import report, studies
 from pipeline.errors import ConfigError
@@ -140,3 +141,14 @@ def test_words_that_name_no_study(
     with pytest.raises(ConfigError) as raised:
         report.main([*words, f"folder={tmp_path}"])
     assert said.format(folder=tmp_path) in str(raised.value)
+
+
+def test_what_a_config_does_not_use_is_not_in_its_digest() -> None:
+    """So that keys which are newer than a run leave its digest as it was recorded."""
+    config = compose("train", ["+experiment=digits"])
+    recorded = compose("train", ["+experiment=digits"])
+    with open_dict(recorded):
+        del recorded.dataset.mix, recorded.dataset.buckets
+    assert config_digest(recorded) == config_digest(config)
+    mixed = compose("train", ["+experiment=digits", "dataset.buckets=[8]"])
+    assert config_digest(mixed) != config_digest(config)

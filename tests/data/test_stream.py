@@ -19,6 +19,7 @@ from pipeline.assembly import Assembly, assemble
 from pipeline.data import source as sources
 from pipeline.data import stream
 from pipeline.data.feed import ResidentFeed
+from pipeline.data.order import Order
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing
 from pipeline.data.stream import StreamFeed
@@ -220,8 +221,10 @@ def feeds(folder: Path, strategy_of: Any, small_chunks: None) -> Iterator[Callab
         strategy, source = strategy_of(replicas), sources.load(config, needs)
         streamed = Prepared(source, steps)
         resident = Prepared(sources.load(replace(config, feed="resident"), needs), steps)
-        made.append(StreamFeed(strategy, role, streamed.reader(role), batch, most, order))
-        held = ResidentFeed(strategy, role, resident.examples(role), batch, order)
+        reader, examples = streamed.reader(role), resident.examples(role)
+        visits = Order(order, len(examples), batch)
+        made.append(StreamFeed(strategy, role, reader, batch, most, visits))
+        held = ResidentFeed(strategy, role, examples, batch, visits)
         return Kept(held, made[-1])
 
     yield make
