@@ -107,7 +107,11 @@ def folder(new_store, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="ctrl-c"),
+        pytest.param(signal.SIGTERM, 143, id="sigterm", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_signal_saves_ends_as_killed_and_resumes(command, folder: Path, number, code) -> None:
     process = command("train", *LONG, cwd=folder)

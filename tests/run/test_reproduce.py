@@ -241,6 +241,7 @@ def _worktrees(repository: Path) -> int:
     return len(git(repository, "worktree", "list").splitlines()) - 1
 
 
+@pytest.mark.exhaustive
 def test_at_its_commit_with_its_patch_a_run_is_identical(
     patched, command, repository: Path, root: Path
 ) -> None:

@@ -29,6 +29,7 @@ def server(new_store, tmp_path: Path):
     found.kill()
 
 
+@pytest.mark.exhaustive
 def test_a_killed_run_of_a_server_goes_on_in_another_folder(
     runner, server: Server, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def samples(store: Any, run_id: str) -> list[str]:
     return sorted(file.path for file in store.client.list_artifacts(run_id, "samples"))
 
 
+@pytest.mark.exhaustive
 def test_samples_change_nothing_that_is_trained(
     words: tuple[str, ...],
     fit: Any,

@@ -74,6 +74,7 @@ def test_auto_streams_what_is_larger_than_memory_allows_and_says_so(
     )
 
 
+@pytest.mark.exhaustive
 def test_share_of_waiting_says_whether_the_reading_or_the_model_is_slow(
     fit, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ print(json.dumps([left, time.monotonic() - began, tracker.warning]), flush=True)
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_server_that_stays_away_lets_the_process_end_and_the_doctor_delivers(
     server: Server, away: Tracking, stored: Stored, capsys: pytest.CaptureFixture[str]

@@ -21,6 +21,7 @@ from pipeline.tracking.models import Models
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.exhaustive
 def test_a_server_that_dies_and_returns_has_every_point_once(
     config: Tracking, saved: Any, stored: Any, tmp_path: Path
 ) -> None:
