@@ -25,12 +25,11 @@ def test_memory_is_flat_and_smaller_than_the_data(
     streamed = memory.train(tmp_path, "auto", asked, None)
     assert streamed.code == 0, streamed.output
     assert "streamed: train 390.6 MiB (auto: at most 32 MiB)" in streamed.output
-    quarter = len(streamed.samples) // 4
-    early, late = (
-        streamed.peak(slice(quarter, 2 * quarter)),
-        streamed.peak(slice(2 * quarter, None)),
-    )
-    assert late < early + 60  # MB; the data has 410
+    # Beside other work the start takes up to half of the time. In the last quarter more than a
+    # third of the epoch is read, which is 130 MB.
+    half, last = len(streamed.samples) // 2, len(streamed.samples) * 3 // 4
+    early, late = streamed.peak(slice(half, last)), streamed.peak(slice(last, None))
+    assert late < early + 60
     resident = memory.train(tmp_path, "resident", asked, None)
     assert resident.code == 0, resident.output
     assert streamed.peak(slice(None)) < resident.peak(slice(None)) - 200
