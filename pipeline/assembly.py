@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 import layers
 from pipeline.agreement import check_known, check_target, check_tokens
+from pipeline.bucketing import check_lengths
 from pipeline.data import source as sources
 from pipeline.data.feed import Feed
 from pipeline.data.prepared import Prepared
@@ -120,7 +121,12 @@ def assemble(config: DictConfig) -> Assembly:
     layers.set_precision(model, trainer_config.precision)
 
     feed = make_feed(
-        strategy, prepared, "train", trainer_config.batch_size, trainer_config.steps_per_call
+        strategy,
+        prepared,
+        "train",
+        trainer_config.batch_size,
+        trainer_config.steps_per_call,
+        list(config.dataset.buckets),
     )
     validation = evaluation_feed(config, strategy, prepared, "validation")
     plan = make_plan(config, feed.steps_per_epoch)
@@ -129,6 +135,7 @@ def assemble(config: DictConfig) -> Assembly:
         output = _build(model, inputs, config.seed)
         check_tokens(model, prepared, data)
         task.check(model, output, data)
+        check_lengths(model, prepared, feed)
         task.build(data)
         check_layers(model, trainer_config.batch_size, trainer_config.accumulate)
         optimizer.build(layers.outer_variables(model))

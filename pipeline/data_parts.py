@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 from omegaconf import DictConfig, open_dict
 
 import layers
+from pipeline.bucketing import bucketed
 from pipeline.data.augment import Augmentation
 from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.data.frame import NextToken
@@ -150,12 +151,24 @@ def evaluation_feed(
 
 
 def make_feed(
-    strategy: tf.distribute.Strategy, prepared: Prepared, role: str, batch: int, most: int
+    strategy: tf.distribute.Strategy,
+    prepared: Prepared,
+    role: str,
+    batch: int,
+    most: int,
+    buckets: Sequence[int] = (),
 ) -> Feed:
-    """Of a split, in memory or on disk; ``most``: steps that are taken at once."""
+    """Of a split, in memory or on disk.
+
+    Args:
+        most: steps that are taken at once.
+        buckets: lengths that training batches are cut to, see ``dataset.buckets``.
+    """
+    order: Order | None = bucketed(prepared, buckets, batch) if buckets else None
     kind = prepared.source.config.order
     if prepared.is_streamed(role):
         reader = prepared.reader(role)
         return StreamFeed(strategy, role, reader, batch, most, Order(kind, len(reader), batch))
     examples = prepared.examples(role)
-    return ResidentFeed(strategy, role, examples, batch, Order(kind, len(examples), batch))
+    order = order or Order(kind, len(examples), batch)
+    return ResidentFeed(strategy, role, examples, batch, order)

@@ -16,7 +16,7 @@ from pipeline.analysis.accounts import Account
 from pipeline.analysis.model_card import Data, ModelCard
 from pipeline.assembly import Assembly, flat
 from pipeline.errors import StoreError
-from pipeline.recording import Recorder, architecture, requirements
+from pipeline.recording import Recorder, architecture, buckets, requirements
 from pipeline.showing import show
 from pipeline.strategy import device_names
 from pipeline.tracking.location import options, shown
@@ -105,6 +105,7 @@ def _card(
             f"{'highest' if plan.maximise else 'lowest'} `{plan.metric}`"
             + (f"; moving average, {parts.config.trainer.average:g}" if parts.average else ""),
             "layers": size,
+            **({"batches": f"cut to one length; {cut}"} if (cut := buckets(parts)) else {}),
             "trained on": ", ".join(device_names(parts.strategy)),
             "made with": ", ".join(requirements()),
             "code, packages, machine": "the run's artifacts `surroundings/`",

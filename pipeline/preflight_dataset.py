@@ -21,6 +21,7 @@ def problems(flat: Mapping[str, Any]) -> Iterator[str]:
     yield from _check_expressions(flat)
     if "dataset.splits.validation" in flat:
         yield from _check_held_out(flat)
+    yield from _check_buckets(flat)
     for key in ("dataset.inputs", "dataset.target"):
         yield from _check_names(key, flat.get(key))
     inputs = _listed(flat.get("dataset.inputs"))
@@ -75,4 +76,32 @@ def _check_held_out(flat: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "dataset.splits.stratify: nothing is held out that could be; add "
             "dataset.splits.hold_out=0.1 and dataset.splits.validation=null"
+        )
+
+
+def _check_buckets(flat: Mapping[str, Any]) -> Iterator[str]:
+    """Lengths that ascend, and data whose order is by chance and known before training."""
+    buckets = flat.get("dataset.buckets")
+    if not buckets or not all(isinstance(length, int) for length in buckets):
+        return
+    given = f"dataset.buckets: {buckets}"
+    if min(buckets) < 1:
+        yield f"{given} has a length below 1; lengths of sequences are expected, such as [32, 64]"
+    elif buckets != sorted(set(buckets)):
+        yield f"{given} does not ascend; write {sorted(set(buckets))}"
+    if flat.get("dataset.order") == "contiguous":
+        yield (
+            "dataset.order: contiguous, where each row goes on from batch to batch, but "
+            "dataset.buckets puts examples together by length; use dataset.order=shuffled, or no "
+            "buckets"
+        )
+    if flat.get("dataset.feed") == "stream":
+        yield (
+            "dataset.feed: stream, but dataset.buckets looks at the length of every example before "
+            "training; use dataset.feed=resident, or no buckets"
+        )
+    if flat.get("dataset.mix"):
+        yield (
+            "dataset.mix: each batch has its share of every set, but dataset.buckets makes batches "
+            "by length; leave one of the two out"
         )

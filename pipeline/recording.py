@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from layers import Layer, summarize
 from pipeline.assembly import Assembly
 from pipeline.console import Console
+from pipeline.data.buckets import Bucketed
 from pipeline.data.examples import in_batches
 from pipeline.data.serving import served
 from pipeline.errors import StoreError
@@ -150,6 +151,8 @@ def describe(
             "training" if role == "train" else role,
         )
     tracker.tags({"dataset.digest": parts.prepared.digests()})
+    if cut := buckets(parts):
+        tracker.tags({"buckets": cut})
 
 
 def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence[str]) -> None:
@@ -164,6 +167,7 @@ def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence
             "dataset": f"{source.name} {source.version}: {sizes}; {source.told()}, "
             f"{parts.task.wanted(parts.data)}",
             "feed": _feeds(parts),
+            **({"buckets": cut} if (cut := buckets(parts)) else {}),
             "devices": f"{parts.strategy.num_replicas_in_sync} replica(s) on "
             + ", ".join(device_names(parts.strategy)),
             "training": f"{plan.total:,} steps of {plan.batch_size} examples, "
@@ -191,6 +195,17 @@ def _feeds(parts: Assembly) -> str:
             said.append(f"{'streamed' if streamed else 'resident'}: {sizes}")
     most = f"auto: at most {source.config.memory:,g} MiB"
     return f"{'; '.join(said)} ({most if source.config.feed == 'auto' else 'asked for'})"
+
+
+def buckets(parts: Assembly) -> str:
+    """To which lengths batches of training are cut, and what is saved by it; nothing: uncut."""
+    order = parts.trainer.feed.order
+    if not isinstance(order, Bucketed):
+        return ""
+    shares = ", ".join(f"{length}: {share:.0%}" for length, share in order.shares().items())
+    whole = order.size // order.batch * order.batch * parts.prepared.model_inputs.shape[1]
+    computed = order.computed(parts.config.seed) / whole
+    return f"examples by length, {shares}; {computed:.0%} of the steps uncut batches would have"
 
 
 def architecture(model: Layer) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:

@@ -52,6 +52,11 @@ class Feed(ABC):
         self.order = order or Order("shuffled", size, batch)
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """To which batches of training are cut, if they are; see ``buckets.py``."""
+        return self.order.lengths
+
+    @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch; at least 1, else ``DataError``."""
         size = self.order.size
@@ -88,6 +93,11 @@ class Feed(ABC):
         Args:
             position: of the batch in the epoch.
         """
+
+    def bucket(self, order: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+        """Which of ``lengths`` the batch at ``position`` of the epoch is cut to, int32."""
+        del order, position  # there are none
+        return tf.constant(0)
 
     @abstractmethod
     def evaluation_indices(
@@ -160,6 +170,9 @@ class ResidentFeed(Feed):
         start = position * self.batch + replica * self.per_replica
         # Not tf.slice: XLA takes its start for a constant and compiles anew at every step.
         return tf.gather(order, start + tf.range(self.per_replica))
+
+    def bucket(self, order: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+        return self.order.bucket(tf.gather(order, position * self.batch + tf.range(self.batch)))
 
     def evaluation_indices(
         self, position: tf.Tensor, replica: Any, first: tf.Tensor

@@ -16,7 +16,12 @@ class Order:
             which is what a layer needs that carries state from batch to batch.
         size: examples of an epoch.
         batch: global batch size.
+
+    Attributes:
+        lengths: to which batches are cut, ascending; none: they are left as they are.
     """
+
+    lengths: tuple[int, ...] = ()
 
     def __init__(self, kind: str, size: int, batch: int) -> None:
         self.kind = kind
@@ -33,6 +38,11 @@ class Order:
             [self.size], key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
         )
         return tf.math.top_k(bits, k=self.size).indices
+
+    def bucket(self, indices: tf.Tensor) -> tf.Tensor:
+        """Which of ``lengths`` a batch of the examples at ``indices`` is cut to, int32."""
+        del indices  # all are of one length
+        return tf.constant(0)
 
     def _contiguous(self) -> tf.Tensor:
         steps = self.size // self.batch

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import tensorflow as tf
 
@@ -141,11 +143,24 @@ class InnerLoop:
     def _step(self, order: Any, data: Any, seed: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
         counted = self.counter.read_value()
         position = tf.cast(counted % self.per_epoch, tf.int32)
-        row = self.strategy.run(
-            self.step, args=(counted, order, position, data, seed, learning_rate)
-        )
+        args = (counted, order, position, data, seed, learning_rate)
+
+        def run(length: int | None) -> tf.Tensor:
+            row = self.strategy.run(self.step, args=args, kwargs={"length": length})
+            return self.strategy.experimental_local_results(row)[0]
+
+        row = self._at_length(self.feed.bucket(order, position), run)
         self.counter.assign_add(1)
-        return self.strategy.experimental_local_results(row)[0]
+        return row
+
+    def _at_length(self, bucket: tf.Tensor, run: Callable[[int | None], tf.Tensor]) -> tf.Tensor:
+        """``run`` at the length of a ``bucket``. A step has static shapes, so each is a branch."""
+        lengths = self.feed.lengths
+        if len(lengths) < 2:
+            return run(lengths[0] if lengths else None)
+        # Around the replicas: inside of one they could not reduce together.
+        branches = [partial(run, length) for length in lengths]
+        return cast(tf.Tensor, tf.switch_case(bucket, branches))
 
     def _nothing(self, best: tf.Tensor) -> _Evaluated:
         width = 1 + len(self.evaluation.task.metrics) if self.evaluation else 1

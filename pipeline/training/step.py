@@ -73,7 +73,7 @@ class TrainingStep:
         self.published = published_metrics(model)
         self.carrying = carrying(model)
         self.penalty = penalty_of(model, self.trainable)
-        self._compiled_backward: dict[tuple[int, int], Any] = {}
+        self._compiled_backward: dict[tuple[int, int | None, int], Any] = {}
         penalised = ("regularization",) if self.penalty else ()
         self.metrics = task.training_metrics
         self.columns = Columns(
@@ -88,8 +88,10 @@ class TrainingStep:
         data: Any,
         seed: tf.Tensor,
         learning_rate: tf.Tensor,
+        length: int | None = None,
     ) -> tf.Tensor:
-        """One step. ``data``: what this replica holds of the feed's examples.
+        """One step. ``data``: what this replica holds of the feed's examples; ``length``: to which
+        sequences are cut, once they are augmented; None: as they are.
 
         Returns a float32 row, see ``columns``: sums over the global batch, then the gradient's norm
         before clipping, then the learning rate.
@@ -98,7 +100,7 @@ class TrainingStep:
         replica = context.replica_id_in_sync_group
         self._begin_epoch(position)
         indices = self.feed.training_indices(order, step, position, replica)
-        gradients, sums = self._microbatches(step, replica, indices, data, seed)
+        gradients, sums = self._microbatches(step, replica, indices, data, seed, length)
         # The scopes name the parts of a step for a profile (profile.py).
         with tf.name_scope("reduce"):
             gradients, sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, sums])
@@ -141,6 +143,7 @@ class TrainingStep:
         indices: tf.Tensor,
         data: Any,
         seed: tf.Tensor,
+        length: int | None,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Gradients of ``sum(loss) / global batch`` and the metrics' sums, over this replica."""
         gradients: list[tf.Tensor] = []
@@ -150,7 +153,7 @@ class TrainingStep:
             # One microbatch after the other, so that only one is in memory.
             with tf.control_dependencies([sums]), tf.name_scope("input"):
                 batch = tf.nest.map_structure(lambda held, part=part: tf.gather(held, part), data)
-            more, part_sums = self._backward(number)(batch, step, replica, seed)
+            more, part_sums = self._backward(number, length)(batch, step, replica, seed)
             gradients = [a + b for a, b in zip(gradients, more, strict=True)] if gradients else more
             sums += part_sums
         return gradients, sums
@@ -160,13 +163,15 @@ class TrainingStep:
         size = self.feed.per_replica // self.accumulate
         return replica * self.feed.per_replica + microbatch * size + tf.range(size)
 
-    def _backward(self, microbatch: int) -> Callable[..., tuple[list[tf.Tensor], tf.Tensor]]:
+    def _backward(
+        self, microbatch: int, length: int | None
+    ) -> Callable[..., tuple[list[tf.Tensor], tf.Tensor]]:
         if self.mode != "gradients":
-            return partial(self._gradients, microbatch)
-        key = (microbatch, threading.get_ident())
+            return partial(self._gradients, microbatch, length)
+        key = (microbatch, length, threading.get_ident())
         if key not in self._compiled_backward:
             self._compiled_backward[key] = tf.function(
-                partial(self._gradients, microbatch),
+                partial(self._gradients, microbatch, length),
                 jit_compile=True,
                 autograph=False,
             )
@@ -175,6 +180,7 @@ class TrainingStep:
     def _gradients(
         self,
         microbatch: int,
+        length: int | None,
         batch: dict[str, Any],
         step: tf.Tensor,
         replica: Any,
@@ -189,6 +195,8 @@ class TrainingStep:
                 key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
                 mixed = self.augmentation(x, key, self._positions(replica, microbatch))
                 x, own = mixed.x, mixed.share
+        if length is not None:  # what is cut off would change nothing but the time it takes
+            x = x[:, :length]
         with (
             training_step(
                 seed=seed,
