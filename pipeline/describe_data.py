@@ -76,7 +76,7 @@ def main(overrides: Sequence[str]) -> None:
     pictures = draw(config, described)
     parts: list[tuple[Table | None, list[str]]] = [(described.splits(), []), described.balance()]
     parts += [(table, []) for table in described.numbers(config.split)]
-    parts += [described.vocabulary(), (described.steps(), [])]
+    parts += [described.vocabulary(), described.buckets(), (described.steps(), [])]
     repeated = described.told_repeated()
 
     console = Console()

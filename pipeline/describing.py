@@ -21,6 +21,7 @@ from pipeline.analysis.dataset_summary import (
     summary,
 )
 from pipeline.analysis.in_a_line import cut, few, shortened
+from pipeline.bucketing import bucketed
 from pipeline.data.duplicates import Digests, Repeats, digests, repeats
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Columns, Tokens
@@ -194,6 +195,28 @@ class Described:
         """The text that a token stands for."""
         assert self.tokens is not None
         return self.tokens.vocabulary.pieces[token].decode(errors="replace")
+
+    # Buckets -------------------------------------------------------------------------------------
+
+    def buckets(self) -> tuple[Table | None, list[str]]:
+        """How many examples of training are in each of ``dataset.buckets``, if there are some.
+
+        Raises:
+            UserError: training could not cut them.
+        """
+        if not self.config.buckets:
+            return None, []
+        order = bucketed(self.prepared, list(self.config.buckets), batch=1)
+        rows = [
+            (f"{length:,}", f"{round(share * order.size):,}", f"{100 * share:.1f}")
+            for length, share in order.shares().items()
+        ]
+        steps = order.computed(seed=0) / order.size / self.prepared.model_inputs.shape[1]
+        said = [
+            f"batches of one bucket each have {steps:.0%} of the steps that uncut ones have; those "
+            "in which a bucket ends have more"
+        ]
+        return Table("train by length", ("cut to", "examples", "%"), rows), said
 
     # Duplicates ----------------------------------------------------------------------------------
 

@@ -278,7 +278,8 @@ CASES: dict[str, tuple[list[str], str]] = {
     "buckets in an order": (
         [*SHORT, "dataset.order=contiguous"],
         "dataset.order: contiguous, where each row goes on from batch to batch, but "
-        "dataset.buckets puts examples together by length; use dataset.order=shuffled, or no buckets",
+        "dataset.buckets puts examples together by length; use dataset.order=shuffled, or no "
+        "buckets",
     ),
     "buckets from disk": (
         [*SHORT, "dataset.feed=stream"],

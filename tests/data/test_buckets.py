@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from layers import Embedding
 from pipeline.assembly import Assembly, assemble
 from pipeline.data.buckets import Bucketed, lengths_of
 from pipeline.data.order import Order
@@ -125,11 +126,10 @@ COMMON = (
 # What takes the steps together, under a mask.
 MEAN = ("~model.layer.layers.positions", "~model.layer.layers.blocks")  # soon compiled
 GRU = (
-    "~model.layer.layers.positions",
-    "model.layer.layers.blocks={_target_: layers.Recurrent, "
-    "cell: {_target_: layers.GRUCell, units: 8}}",
-    "~model.layer.layers.norm",
-    "~model.layer.layers.pool",
+    *(f"~model.layer.layers.{name}" for name in ("positions", "blocks", "norm", "pool", "logits")),
+    "+model.layer.layers.recurrent._target_=layers.Recurrent",
+    "+model.layer.layers.recurrent.cell={_target_: layers.GRUCell, units: 8}",
+    "+model.layer.layers.logits={_target_: layers.Dense, units: 2}",
 )
 ATTENTION = (
     "model.layer.layers.blocks.times=1",
@@ -154,10 +154,6 @@ def _uncut(parts: Assembly) -> Assembly:
     """The same batches, with all of their padding."""
     parts.trainer.feed.order.lengths = ()
     return parts
-
-
-def _digest(parts: Assembly) -> str:
-    return weights_digest(parts.model.named_variables())
 
 
 HOW = {
@@ -203,29 +199,33 @@ def test_loss_and_gradient_of_a_batch_that_is_cut_are_those_of_the_whole(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "how", [(), pytest.param(("trainer.compile=loop",), marks=pytest.mark.exhaustive)], ids=str
-)
-def test_the_model_sees_no_more_than_the_bucket_and_all_calls_make_the_same_run(
-    assembled: Callable[..., Assembly], how: tuple[str, ...]
+def test_the_model_sees_no_more_than_the_bucket(
+    assembled: Callable[..., Assembly], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many steps a call takes, over the ends of epochs."""
-    once, often = assembled(*how), assembled(*how)
-    seen: list[Any] = []
-    embed = often.model.layer.layers["embed"]
-    unpatched = type(embed).call
+    seen: set[tuple[bool, tuple[int, ...]]] = set()
+    unpatched = Embedding.call
 
     def noted(self: Any, x: tf.Tensor, training: bool) -> tf.Tensor:
-        if training:
-            seen.append(x.shape.as_list())
+        seen.add((training, tuple(x.shape)))
         return unpatched(self, x, training)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(embed), "call", noted)
-        rows = np.concatenate([often.trainer.train(n).rows for n in (1, 4, 9, 2, 14)])
-    assert {*map(tuple, seen)} == {(16, 8), (16, 16), (16, 40)}
+    parts = assembled()
+    monkeypatch.setattr(Embedding, "call", noted)
+    parts.trainer.trace()
+    assert seen == {(True, (16, 8)), (True, (16, 16)), (True, (16, 40)), (False, (8, 40))}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("mode", ["off", "gradients", "loop"])
+def test_a_run_is_the_same_however_many_steps_a_call_takes(
+    assembled: Callable[..., Assembly], mode: str
+) -> None:
+    """Over the ends of epochs."""
+    once, often = (assembled(f"trainer.compile={mode}") for _ in range(2))
+    rows = np.concatenate([often.trainer.train(n).rows for n in (1, 4, 9, 2, 14)])
     np.testing.assert_array_equal(rows, once.trainer.train(30).rows)
-    assert _digest(once) == _digest(often)
+    first, second = (weights_digest(p.model.named_variables()) for p in (once, often))
+    assert first == second
 
 
 @pytest.mark.slow
