@@ -14,6 +14,8 @@ import layers
 from pipeline.data.augment import Augmentation
 from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.data.frame import NextToken
+from pipeline.data.mixed import mixed
+from pipeline.data.mixing import Mixing
 from pipeline.data.order import Order
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing, Tokens
@@ -34,6 +36,8 @@ def prepare(config: DictConfig, needs: str) -> Prepared:
         UserError: they are not there, or not what the config or the task wants.
     """
     source = load(config.dataset, needs)
+    if config.dataset.mix:
+        source = mixed(source, needs)
     steps = make(config.dataset, "preprocess", "dataset.preprocess")
     frame = make(config.dataset, "frame", "dataset.frame") if config.dataset.frame else None
     return Prepared(source, Preprocessing(steps), frame or default_frame(needs))
@@ -153,9 +157,19 @@ def make_feed(
     strategy: tf.distribute.Strategy, prepared: Prepared, role: str, batch: int, most: int
 ) -> Feed:
     """Of a split, in memory or on disk; ``most``: steps that are taken at once."""
-    kind = prepared.source.config.order
     if prepared.is_streamed(role):
         reader = prepared.reader(role)
-        return StreamFeed(strategy, role, reader, batch, most, Order(kind, len(reader), batch))
+        order = order_of(prepared, role, len(reader), batch)
+        return StreamFeed(strategy, role, reader, batch, most, order)
     examples = prepared.examples(role)
-    return ResidentFeed(strategy, role, examples, batch, Order(kind, len(examples), batch))
+    order = order_of(prepared, role, len(examples), batch)
+    return ResidentFeed(strategy, role, examples, batch, order)
+
+
+def order_of(prepared: Prepared, role: str, size: int, batch: int) -> Order:
+    """In which training visits the ``size`` examples of a split."""
+    config = prepared.source.config
+    if role != "train" or not config.mix:
+        return Order(config.order, size, batch)
+    sizes, counts = prepared.sizes_of_sets(role), prepared.in_epoch()
+    return Mixing([*sizes.values()], [*counts.values()], batch)

@@ -45,7 +45,7 @@ CALLS = (1, 4, 9, 2, 14)  # 30 steps, over two ends of epochs
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, write_into: Folder) -> Path:
-    """Of three datasets: ``pictures``, ``table`` with a weight, ``sentences``."""
+    """Of ``pictures`` and ``more`` of them, ``table`` with a weight, ``sentences``."""
     folder, random = tmp_path_factory.mktemp("stream"), np.random.default_rng(0)
 
     def splits(example: Callable[[int], dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -59,6 +59,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, write_into: Folder) -> Path
         folder,
         "pictures",
         splits(lambda i: {"image": random.integers(0, 256, [8, 8, 1], "u1"), "label": i % 4}),
+        features=pictures,
+    )
+    write_into(
+        folder,
+        "more",
+        {"train": [{"image": np.full([8, 8, 1], 9 * i, "u1"), "label": i % 4} for i in range(20)]},
         features=pictures,
     )
     table = {
@@ -94,6 +100,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, write_into: Folder) -> Path
 
 CASES = {
     "pictures": ("dataset.name=pictures", "model.layers.hidden.units=8"),
+    "mixed": (
+        "dataset.name=pictures",
+        "model.layers.hidden.units=8",
+        "+dataset.mix.more.name=more",
+        "+dataset.mix.more.share=0.3",
+    ),
     "table": (
         "dataset.name=table",
         "dataset.inputs=[height,colour]",
