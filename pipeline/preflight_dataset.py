@@ -16,7 +16,6 @@ _EXAMPLES = {
     "dataset.inputs": "image",
     "dataset.target": "label",
 }
-_MIXED = "such as +dataset.mix.more.name=emnist/digits +dataset.mix.more.share=0.25"
 
 
 def problems(flat: Mapping[str, Any]) -> Iterator[str]:
@@ -24,8 +23,9 @@ def problems(flat: Mapping[str, Any]) -> Iterator[str]:
     yield from _check_expressions(flat)
     if "dataset.splits.validation" in flat:
         yield from _check_held_out(flat)
-    if flat.get("dataset.mix"):
-        yield from _check_mix(flat["dataset.mix"], flat)
+    mix = flat.get("dataset.mix")
+    if mix and isinstance(mix, Mapping):
+        yield from _check_mix(mix, flat)
     for key in ("dataset.inputs", "dataset.target"):
         yield from _check_names(key, flat.get(key))
     inputs = _listed(flat.get("dataset.inputs"))
@@ -76,10 +76,7 @@ def modules(flat: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, flat[key]
 
 
-def _check_mix(mix: Any, flat: Mapping[str, Any]) -> Iterator[str]:
-    if not isinstance(mix, Mapping):
-        yield f"dataset.mix: {mix!r} is given; sets by name are expected, {_MIXED}"
-        return
+def _check_mix(mix: Mapping[str, Any], flat: Mapping[str, Any]) -> Iterator[str]:
     for name, part in mix.items():
         yield from _check_mixed(str(name), part)
     shares = {str(n): p.get("share", 0) for n, p in mix.items() if isinstance(p, Mapping)}
@@ -107,7 +104,10 @@ def _check_mixed(name: str, part: Any) -> Iterator[str]:
     if not re.fullmatch(r"[\w-]+", name):
         yield f"{at}: {name!r} is no name for a set; letters, digits, _ and - make one"
     if not isinstance(part, Mapping):
-        yield f"{at}: {part!r} is given; keys and values are expected, {_MIXED}"
+        yield (
+            f"{at}: {part!r} is given; keys and values are expected, such as "
+            f"+{at}.name=emnist/digits +{at}.share=0.25"
+        )
         return
     kinds = get_type_hints(Mixed)
     for key in part.keys() - kinds.keys():

@@ -106,7 +106,8 @@ def _check_alike(own: Source, other: Source) -> None:
         number, our_name, their_name = changed
         raise DataError(
             f"class {number} of {other.full_name} is {their_name!r}, but that of "
-            f"{own.full_name} is {our_name!r}. Sets that are mixed have the same classes in the same order."
+            f"{own.full_name} is {our_name!r}. Sets that are mixed have the same classes in the "
+            "same order."
         )
     for feature, (our, their) in _pairs(own, other).items():
         if our.dtype != their.dtype:

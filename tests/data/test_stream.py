@@ -19,6 +19,7 @@ from pipeline.assembly import Assembly, assemble
 from pipeline.data import source as sources
 from pipeline.data import stream
 from pipeline.data.feed import ResidentFeed
+from pipeline.data.mixed import mixed
 from pipeline.data.order import Order
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing
@@ -179,7 +180,8 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "case", ["pictures", *(pytest.param(c, marks=pytest.mark.exhaustive) for c in [*CASES][1:])]
+    "case",
+    [*CASES][:2] + [pytest.param(case, marks=pytest.mark.exhaustive) for case in [*CASES][2:]],
 )
 @pytest.mark.parametrize(
     "how",
@@ -230,9 +232,11 @@ def feeds(folder: Path, strategy_of: Any, small_chunks: None) -> Iterator[Callab
         config = prepare.configured([*given, f"dataset.data_dir={folder}", "dataset.feed=stream"])
         steps = Preprocessing(hydra.utils.instantiate(config.preprocess))
         needs = "numbers" if config.target == "price" else "class"
-        strategy, source = strategy_of(replicas), sources.load(config, needs)
-        streamed = Prepared(source, steps)
-        resident = Prepared(sources.load(replace(config, feed="resident"), needs), steps)
+        strategy = strategy_of(replicas)
+        streamed, resident = (
+            Prepared(mixed(sources.load(replace(config, feed=feed), needs), needs), steps)
+            for feed in ("stream", "resident")
+        )
         reader, examples = streamed.reader(role), resident.examples(role)
         visits = Order(order, len(examples), batch)
         made.append(StreamFeed(strategy, role, reader, batch, most, visits))
