@@ -50,17 +50,20 @@ class Mixing(Order):
         """What an epoch has of a set: int32 [count], in 0..size-1."""
         size, count = self.sizes[number], self.counts[number]
         begin = tf.cast(epoch, tf.int64) * count  # in the endless row of its passes
-        first = begin // size
-        most = (count + size - 2) // size + 1  # passes that so many neighbours can be in
+        first, last = begin // size, (begin + count - 1) // size  # passes, mostly the same
+        most = (count + size - 2) // size + 1
         one = Order("shuffled", size, self.batch)
-        # As many as the set is smaller than its part of an epoch: mostly two.
-        orders = tf.map_fn(
-            lambda k: one(seed, number * _PASSES + first + k),
-            tf.range(most, dtype=tf.int64),
-            fn_output_signature=tf.TensorSpec([size], tf.int32),
+        orders = tf.TensorArray(tf.int32, most, element_shape=[size])
+        _, orders = tf.while_loop(
+            lambda k, _: k <= last - first,
+            lambda k, orders: (
+                k + 1,
+                orders.write(tf.cast(k, tf.int32), one(seed, number * _PASSES + first + k)),
+            ),
+            (tf.constant(0, tf.int64), orders),
         )
         at = tf.cast(begin - first * size, tf.int32) + tf.range(count)
-        return tf.gather(tf.reshape(orders, [-1]), at)
+        return tf.gather(tf.reshape(orders.stack(), [-1]), at)
 
 
 def counted(own: int, shares: Sequence[float]) -> list[int]:

@@ -20,6 +20,7 @@ from pipeline.data.mixed import MixedSource, mixed
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing, Resize, Standardize
 from pipeline.data_parts import order_of
+from pipeline.describing import Described
 from pipeline.errors import DataError
 
 SIZE = (4, 4, 1)
@@ -119,6 +120,17 @@ def test_digest_is_of_all_sets(config, feed: str) -> None:
     assert len({both.digest("train"), *digests.values()}) == 4
     assert digests[""] == one.digest("train")
     assert both.digest("test") == one.digest("test")
+
+
+def test_mix_is_described(config) -> None:
+    described = Described(prepared(two(config)))
+    assert described.facts()["mix"] == (
+        "own 60.0%, 12 an epoch of the 12 in own/3.0.1 train; "
+        "other 20.0%, 4 an epoch of the 5 in other/3.0.1 all_of_it; "
+        "third 20.0%, 4 an epoch of the 2 in third/3.0.1 train"
+    )
+    assert described.splits().rows[0][:3] == ("train", "train + other + third", "19")
+    assert "mix" not in Described(prepared(replace(two(config), mix={}))).facts()
 
 
 @pytest.mark.parametrize("feed", ["resident", "stream"])
@@ -245,6 +257,7 @@ def test_held_out_examples_are_the_dataset_s_own(config) -> None:
     assert sorted(train + held) == [*range(12), *range(100, 105), 200, 201]
 
 
+@pytest.mark.slow
 def test_what_is_mixed_is_prepared_with_the_dataset(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,7 +65,8 @@ def test_seed_and_set_decide_the_order(order: Any) -> None:
 
 def test_of_two_sets_every_stretch_has_its_share_to_within_one() -> None:
     for counts in ((400, 133), (100, 900), (64, 64), (997, 3)):
-        second = np.cumsum(np.append(0, alternating(counts) >= counts[0]))
+        visited = Mixing((counts[0], 50), counts, 8)(0, 0).numpy()
+        second = np.cumsum(np.append(0, visited >= counts[0]))
         share = counts[1] / sum(counts)
         for length in (1, 2, 7, 32, 64):
             held = second[length:] - second[:-length]
@@ -79,7 +80,7 @@ def test_a_batch_of_several_sets_has_all_of_them() -> None:
         assert abs(counts - expected).max() < 1.5
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_the_graph_gives_what_python_gives(order: Any, compiled: bool) -> None:
     eager = Mixing(SIZES, COUNTS, 8)
     in_graph = tf.function(eager, jit_compile=True, autograph=False) if compiled else order
