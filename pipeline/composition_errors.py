@@ -261,6 +261,8 @@ def _no_such_key(key: str, composer: Composer, overrides: list[str], text: str) 
     rest = asked[1].removeprefix(key) if asked and asked[1].startswith(key) else ""
     if key.split(".")[0] == "hydra":
         return f"{key}: Hydra has no such setting; `--cfg hydra` shows those that it has"
+    if asked and asked[1].startswith("dataset.mix."):
+        return f"{asked[1]}: not in the config yet; add it with a plus: +{asked[1]}=…"
     base = _valid(composer, overrides)
     owner = base.get(key.rpartition(".")[0])
     leaf = key.rpartition(".")[2]

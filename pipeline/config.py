@@ -35,14 +35,17 @@ class Splits:
 
 @dataclass
 class Mixed:
-    """A further set to train on, and what share of the examples comes out of it."""
+    """A further set to train on, and what share of the examples comes out of it.
 
-    name: str = MISSING  # as dataset.name
+    Its features, preprocessing, frame and augmentation are the dataset's.
+    """
+
+    name: str = MISSING  # TFDS name, as dataset.name
     share: float = MISSING  # of the examples of training, above 0 and below 1
-    split: str = "train"  # a TFDS split expression
-    data_dir: str | None = None  # these are as dataset has them
-    module: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    split: str = "train"  # TFDS split expression
+    data_dir: str | None = None  # null: the dataset's
+    module: str | None = None  # Python module to import that registers the builder
+    options: dict[str, Any] = field(default_factory=dict)  # arguments of the builder
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Dataset:
     preprocess: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
     frame: Any = None  # _target_: target out of the inputs, such as the next token
     augment: dict[str, Any] = field(default_factory=dict)  # name -> _target_, in this order
-    mix: dict[str, Mixed] = field(default_factory=dict)  # further sets to train on, by any name
+    mix: dict[str, Any] = field(default_factory=dict)  # name -> Mixed: further sets to train on
     order: str = "shuffled"  # shuffled | contiguous: row i goes on where row i ended
     buckets: list[int] = field(default_factory=list)  # lengths that batches of sequences are cut to
     feed: str = "auto"  # auto | resident | stream

@@ -15,6 +15,8 @@ from pipeline.bucketing import bucketed
 from pipeline.data.augment import Augmentation
 from pipeline.data.feed import Feed, ResidentFeed
 from pipeline.data.frame import NextToken
+from pipeline.data.mixed import mixed
+from pipeline.data.mixing import Mixing
 from pipeline.data.order import Order
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing, Tokens
@@ -35,6 +37,8 @@ def prepare(config: DictConfig, needs: str) -> Prepared:
         UserError: they are not there, or not what the config or the task wants.
     """
     source = load(config.dataset, needs)
+    if config.dataset.mix:
+        source = mixed(source, needs)
     steps = make(config.dataset, "preprocess", "dataset.preprocess")
     frame = make(config.dataset, "frame", "dataset.frame") if config.dataset.frame else None
     return Prepared(source, Preprocessing(steps), frame or default_frame(needs))
@@ -164,11 +168,23 @@ def make_feed(
         most: steps that are taken at once.
         buckets: lengths that training batches are cut to, see ``dataset.buckets``.
     """
-    order: Order | None = bucketed(prepared, buckets, batch) if buckets else None
-    kind = prepared.source.config.order
     if prepared.is_streamed(role):
         reader = prepared.reader(role)
-        return StreamFeed(strategy, role, reader, batch, most, Order(kind, len(reader), batch))
+        order = order_of(prepared, role, len(reader), batch, buckets)
+        return StreamFeed(strategy, role, reader, batch, most, order)
     examples = prepared.examples(role)
-    order = order or Order(kind, len(examples), batch)
+    order = order_of(prepared, role, len(examples), batch, buckets)
     return ResidentFeed(strategy, role, examples, batch, order)
+
+
+def order_of(
+    prepared: Prepared, role: str, size: int, batch: int, buckets: Sequence[int] = ()
+) -> Order:
+    """In which training visits the ``size`` examples of a split."""
+    if buckets:
+        return bucketed(prepared, buckets, batch)
+    config = prepared.source.config
+    if role != "train" or not config.mix:
+        return Order(config.order, size, batch)
+    sizes, counts = prepared.sizes_of_sets(role), prepared.in_epoch()
+    return Mixing([*sizes.values()], [*counts.values()], batch)

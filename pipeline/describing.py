@@ -69,6 +69,8 @@ class Described:
         }
         if source.weight:
             facts["weight"] = f"{source.weight} of each example"
+        if mix := self.prepared.told_mix():
+            facts["mix"] = mix
         return facts | {"feed": self._feed()}
 
     def splits(self) -> Table:
@@ -76,7 +78,7 @@ class Described:
         rows = []
         for role in ROLES:
             held = "stream" if self.prepared.is_streamed(role) else "resident"
-            expression = self.source.selection(role).name
+            expression = self.source.named(role)
             size = _megabytes(self.source.megabytes(role))
             rows.append((role, expression, f"{self.source.sizes[role]:,}", size, held))
         return Table("splits", ("split", "of TFDS", "examples", "MiB", "feed"), rows)

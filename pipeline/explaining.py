@@ -15,6 +15,8 @@ import numpy as np
 from pipeline.analysis.accounts import Account
 from pipeline.analysis.model_card import Data, ModelCard
 from pipeline.assembly import Assembly, flat
+from pipeline.data.prepared import Prepared
+from pipeline.data.source import Source
 from pipeline.errors import StoreError
 from pipeline.recording import Recorder, architecture, buckets, requirements
 from pipeline.showing import show
@@ -118,20 +120,35 @@ def _card(
             prepared.digests(),
             " ".join(source.description.split()),
             source.homepage,
-            source.license,
-            [
-                (role, source.selection(role).name, prepared.size(role), digest)
-                for role in ("train", "validation", "test")
-                for digest in [prepared.digest(role)]
-            ],
+            _licences(source),
+            [split for role in ("train", "validation", "test") for split in _sets(prepared, role)],
         ),
-        training={key: str(config[key]) for key in TOLD if config.get(key) is not None},
+        training={
+            key: str(config[key])
+            for key in [*TOLD, *(key for key in config if key.startswith("dataset.mix."))]
+            if config.get(key) is not None
+        },
         columns=columns,
         architecture=layers,
         size=size,
         metrics=metrics,
         commands=_commands(tracker, overrides),
     )
+
+
+def _sets(prepared: Prepared, role: str) -> Iterator[tuple[str, str, int, str]]:
+    """Role, name, examples and digest of each set that a split is made of."""
+    sizes, digests = prepared.sizes_of_sets(role), prepared.digests_of_sets(role)
+    for name, one in prepared.source.sets(role).items():
+        of = f"{one.full_name} {one.named(role)}" if name else one.named(role)
+        yield role, of, sizes[name], digests[name]
+
+
+def _licences(source: Source) -> str:
+    """Of the dataset and of what is mixed in."""
+    further = {name: one for name, one in source.sets("train").items() if name}
+    told = [f"{one.name}: {one.license}" for one in further.values() if one.license]
+    return "; ".join([source.license, *told] if source.license else told)
 
 
 def _commands(tracker: Tracker, overrides: Sequence[str]) -> dict[str, str]:

@@ -117,12 +117,13 @@ def find_problems(cfg: DictConfig) -> Iterator[str]:
     off = flat.get("tracking.kind") == "off"
     if off and isinstance(model, dict) and model.get("init_from"):
         yield "model.init_from: tracking=off keeps no runs to start from; name a store"
-    module = flat.get("dataset.module")
-    if isinstance(module, str) and not targets.is_trusted(module, trusted):
-        yield (
-            f"dataset.module: {module!r} is not in a trusted package; importing it runs its code. "
-            f"If you trust it, add trusted_packages=[{module.split('.')[0]}] to the command line"
-        )
+    for key, module in preflight_dataset.modules(flat):
+        if not targets.is_trusted(module, trusted):
+            yield (
+                f"{key}: {module!r} is not in a trusted package; importing it runs its code. "
+                f"If you trust it, add trusted_packages=[{module.split('.')[0]}] to the command "
+                "line"
+            )
 
 
 # Reading -----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
     python -m pipeline.prepare dataset=cifar10 dataset.data_dir=/data
     python -m pipeline.prepare dataset=tfds dataset.name=rock_paper_scissors
 
-A second call says that it is already prepared.
+A second call says that it is already prepared. What ``dataset.mix`` names is prepared with it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def configured(overrides: Sequence[str]) -> config.Dataset:
 
 
 def main(overrides: Sequence[str]) -> None:
-    """Prepare the dataset; print where it is and how many examples each split has.
+    """Prepare the dataset, and what it mixes in; print where each is and the size of each split.
 
     Raises:
         UserError: a wrong config, or a dataset that cannot be prepared.
@@ -44,6 +44,16 @@ def main(overrides: Sequence[str]) -> None:
     dataset = configured(overrides)
 
     load_tensorflow()  # once the config has been checked
+    from pipeline.data.mixed import as_dataset, told_of
+
+    console = Console()
+    console.line(_prepared(dataset))
+    for name in dataset.mix:
+        with told_of(name):
+            console.line(_prepared(as_dataset(dataset, name)))
+
+
+def _prepared(dataset: config.Dataset) -> str:
     from pipeline.data import catalogue
 
     before = catalogue.is_prepared(catalogue.open_builder(dataset))
@@ -51,7 +61,7 @@ def main(overrides: Sequence[str]) -> None:
     info = catalogue.open_builder(dataset).info
     sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
     done = "already prepared" if before else "prepared"
-    Console().line(f"{done} {info.full_name} at {folder}: {sizes}")
+    return f"{done} {info.full_name} at {folder}: {sizes}"
 
 
 if __name__ == "__main__":

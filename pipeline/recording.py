@@ -141,16 +141,20 @@ def describe(
     tracker.tags(around.tags() | {"deterministic": str(config.trainer.deterministic).lower()})
     for name, text in around.files().items():
         tracker.text(text, name)
-    source = parts.source
+    prepared = parts.prepared
     for role in ("train", "validation", "test"):
-        name, size = source.selection(role).name, parts.prepared.size(role)
-        tracker.dataset(
-            source.name,
-            parts.prepared.digest(role),
-            {"version": source.version, "split": name, "examples": str(size)},
-            "training" if role == "train" else role,
-        )
-    tracker.tags({"dataset.digest": parts.prepared.digests()})
+        context = "training" if role == "train" else role
+        digests, sizes = prepared.digests_of_sets(role), prepared.sizes_of_sets(role)
+        for name, one in parts.source.sets(role).items():
+            tracker.dataset(
+                one.name,
+                digests[name],
+                {"version": one.version, "split": one.named(role), "examples": str(sizes[name])},
+                f"{context}/{name}" if name else context,
+            )
+        if len(digests) > 1:  # the tag is of all sets together
+            tracker.tags({f"digest/{context}": prepared.digest(role)})
+    tracker.tags({"dataset.digest": prepared.digests()})
     if cut := buckets(parts):
         tracker.tags({"buckets": cut})
 
@@ -166,6 +170,7 @@ def announce(console: Console, parts: Assembly, run_id: str, overrides: Sequence
             "asked": " ".join(overrides) or "the defaults",
             "dataset": f"{source.name} {source.version}: {sizes}; {source.told()}, "
             f"{parts.task.wanted(parts.data)}",
+            **({"mix": mix} if (mix := parts.prepared.told_mix()) else {}),
             "feed": _feeds(parts),
             **({"buckets": cut} if (cut := buckets(parts)) else {}),
             "devices": f"{parts.strategy.num_replicas_in_sync} replica(s) on "

@@ -13,10 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data.examples import BATCH, Arrays, Examples, in_batches
+from pipeline.data.mixed import MixedSource, check_sizes
 from pipeline.data.on_host import on_host, sizes_differ
 from pipeline.data.preprocess import Preprocessing
 from pipeline.data.reader import Reader
 from pipeline.data.source import ROLES, Source
+from pipeline.data.stored import AnyStored
 from pipeline.errors import DataError
 
 SAMPLE = 1000  # examples that stand for a streamed split in its digest
@@ -53,7 +55,14 @@ class Prepared:
                 "dataset.splits.hold_out would take examples out of the middle of it. Name a split "
                 "or a slice as dataset.splits.validation."
             )
+        if getattr(frame, "whole", False) and isinstance(source, MixedSource):
+            raise DataError(
+                f"dataset.frame={type(frame).__name__} makes one sequence of a whole split, and "
+                "dataset.mix makes one split of several sets: windows would reach from one into "
+                "another. Leave one of them out."
+            )
         preprocessing.host.fit(lambda: self._stored_batches("train"), self.stored)
+        check_sizes(source, self._spec_on_host)
         spec = self.example("train").element_spec
         self.model_inputs = preprocessing.device.fit(
             lambda: (part.inputs for part in self.parts("train")), spec
@@ -121,11 +130,18 @@ class Prepared:
 
     def digest(self, role: str) -> str:
         """SHA-256 of a split's decoded content; of a sample where it is streamed."""
-        if not self.is_streamed(role):
-            return self.source.split(role).digest
-        reader = self.reader(role)
-        at = np.unique(np.linspace(0, len(reader) - 1, SAMPLE).astype(int))
-        return hashlib.sha256(f"{len(reader)}:{reader.sample(at).digest}".encode()).hexdigest()
+        found = self.digests_of_sets(role)
+        if len(found) == 1:
+            return found[""]
+        return hashlib.sha256("\n".join(found.values()).encode()).hexdigest()
+
+    def digests_of_sets(self, role: str) -> dict[str, str]:
+        """The same of each set that the split is made of."""
+        streamed = self.is_streamed(role)
+        return {
+            name: _sampled(one.stored(role)) if streamed else one.split(role).digest
+            for name, one in self.source.sets(role).items()
+        }
 
     def digests(self) -> str:
         """SHA-256 over the digests of all splits, by role."""
@@ -135,6 +151,39 @@ class Prepared:
     def size(self, role: str) -> int:
         """Stored examples of a split."""
         return len(self.reader(role) if self.is_streamed(role) else self.source.split(role))
+
+    def sizes_of_sets(self, role: str) -> dict[str, int]:
+        """Stored examples of each set that a split is made of."""
+        streamed = self.is_streamed(role)
+        return {
+            name: len(one.stored(role) if streamed else one.split(role))
+            for name, one in self.source.sets(role).items()
+        }
+
+    def in_epoch(self) -> dict[str, int]:
+        """How many examples of each of its sets one epoch of training has.
+
+        Raises:
+            DataError: a set that is mixed in has a share of less than one example.
+        """
+        sizes = self.sizes_of_sets("train")
+        if isinstance(self.source, MixedSource):
+            return dict(zip(sizes, self.source.in_epoch([*sizes.values()]), strict=True))
+        return sizes
+
+    def told_mix(self) -> str:
+        """What the examples of training are mixed of, in words; empty where it is one set."""
+        counts, sizes = self.in_epoch(), self.sizes_of_sets("train")
+        said = [
+            f"{name or 'own'} {counts[name] / sum(counts.values()):.1%}, {counts[name]:,} an epoch "
+            f"of the {sizes[name]:,} in {one.full_name} {one.named('train')}"
+            for name, one in self.source.sets("train").items()
+        ]
+        return "; ".join(said) if len(said) > 1 else ""
+
+    def _spec_on_host(self, source: Source) -> Any:
+        """Of an example of a set of the training split, once the host has preprocessed it."""
+        return Reader(source, "train", self.preprocessing).example().element_spec
 
     def _stored_batches(self, role: str) -> Iterator[Any]:
         if not self.is_streamed(role):
@@ -157,6 +206,12 @@ class Prepared:
                     "step to dataset.preprocess that makes tokens of it "
                     "(_target_: pipeline.data.preprocess.Tokens), or name another feature."
                 )
+
+
+def _sampled(stored: AnyStored) -> str:
+    """SHA-256 of how many examples there are, and of some of them, evenly spaced."""
+    at = np.unique(np.linspace(0, len(stored) - 1, SAMPLE).astype(int))
+    return hashlib.sha256(f"{len(stored)}:{stored.sample(at).digest}".encode()).hexdigest()
 
 
 def _shapes(inputs: Arrays) -> list[tuple[int, ...]]:

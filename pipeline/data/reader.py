@@ -36,7 +36,8 @@ class Reader:
         self, source: Source, role: str, preprocessing: Preprocessing, frame: Any = None
     ) -> None:
         self.source = source
-        self.name = source.selection(role).name
+        self.stored = source.stored(role)
+        self.name = self.stored.name
         if getattr(frame, "whole", False):
             raise DataError(
                 f"dataset.frame={type(frame).__name__} makes one sequence of a whole split, which "
@@ -44,7 +45,6 @@ class Reader:
             )
         self.frame = frame
         self.preprocessing = preprocessing
-        self.stored = source.stored(role)
         self.skips = source.config.on_error == "skip"
         self._blank: Examples | None = None
 
@@ -87,7 +87,7 @@ class Reader:
 
     def sample(self, indices: np.ndarray) -> Split:
         """Those at ``indices`` that can be used, before any preprocessing."""
-        return self.stored.usable(indices)[1] if self.skips else self.stored(indices)
+        return self.stored.sample(indices)
 
     def example(self) -> Examples:
         """One, which shows what all are like."""

@@ -26,7 +26,7 @@ from pipeline.data.faults import check
 from pipeline.data.features import Target, inputs_of, target_of, weight_of
 from pipeline.data.selection import ROLES, Selection, divides, select, sizes
 from pipeline.data.splits import Split, read
-from pipeline.data.stored import LeftOut, Stored
+from pipeline.data.stored import AnyStored, LeftOut, Stored
 from pipeline.errors import DataError
 
 __all__ = ["ROLES", "Source", "load"]
@@ -61,6 +61,11 @@ class Source:
     _stored: dict[str, Stored] = field(default_factory=dict, init=False, repr=False)
 
     @property
+    def full_name(self) -> str:
+        """With config and version, as TFDS writes it."""
+        return str(self.builder.info.full_name)
+
+    @property
     def classes(self) -> int:
         """How many there are; 0 where the target is none."""
         return (self.target.size or 0) if self.target.kind in ("class", "classes") else 0
@@ -75,6 +80,14 @@ class Source:
         specs = self.inputs if isinstance(self.inputs, dict) else {"": self.inputs}
         words = [f"{name} {_told(spec)}".strip() for name, spec in specs.items()]
         return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
+
+    def sets(self, role: str) -> dict[str, Source]:
+        """Where the examples of a split come from, each by its name in ``dataset.mix``."""
+        return {"": self}
+
+    def named(self, role: str) -> str:
+        """The split that the config gives ``role``, for people."""
+        return self.selection(role).name
 
     def is_streamed(self, role: str) -> bool:
         """Whether the split stays on disk: as ``dataset.feed`` says, and ``auto`` by its size."""
@@ -121,7 +134,7 @@ class Source:
             self._read[role] = split
         return self._read[role]
 
-    def stored(self, role: str) -> Stored:
+    def stored(self, role: str) -> AnyStored:
         """The examples of a split by number, as they lie on disk."""
         if role not in self._stored:
             self._stored[role] = Stored(

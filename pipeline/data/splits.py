@@ -101,6 +101,18 @@ class Split:
         return sha.hexdigest()
 
 
+def joined(splits: Sequence[Split], name: str) -> Split:
+    """The examples of all, one split after the other, as one."""
+
+    def one(*arrays: Any) -> Any:
+        known = [array for array in arrays if array is not None]
+        return _one_array(known) if known else None
+
+    inputs = tf.nest.map_structure(one, *(split.inputs for split in splits))
+    targets, weights = ([getattr(s, key) for s in splits] for key in ("targets", "weights"))
+    return Split(name, inputs, one(*targets), one(*weights))
+
+
 # A sweep runs many trials in one process; they read the same splits. Least recently used first.
 _cache: OrderedDict[Hashable, Split] = OrderedDict()
 
@@ -216,6 +228,15 @@ def _joined(parts: list[Any], one_by_one: bool) -> np.ndarray:
         return np.stack(parts) if parts else np.empty([0], np.uint8)
     found = np.empty([len(parts)], object)
     found[:] = parts
+    return found
+
+
+def _one_array(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Of objects where one is, or where their examples differ in size."""
+    if all(a.dtype != object and a.shape[1:] == arrays[0].shape[1:] for a in arrays):
+        return np.concatenate(arrays)
+    found = np.empty([sum(map(len, arrays))], object)
+    found[:] = [example for array in arrays for example in array]
     return found
 
 

@@ -7,6 +7,7 @@ What cannot be used is named by its file and its place there, or left out and co
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from pipeline.data.faults import faulty
 from pipeline.data.features import Target
 from pipeline.data.records import Records
 from pipeline.data.selection import Selection
-from pipeline.data.splits import Split, paths_of, split_of
+from pipeline.data.splits import Split, joined, paths_of, split_of
 from pipeline.errors import DataError
 
 PIECE = 512  # examples that are decoded at once: TensorFlow's tensors may be 8 times as large
@@ -39,6 +40,9 @@ class LeftOut:
 
     count: int
     first: list[str]
+
+    def __add__(self, other: LeftOut) -> LeftOut:
+        return LeftOut(self.count + other.count, [*self.first, *other.first][:TOLD])
 
     def __str__(self) -> str:
         more = ["…"] if self.count > len(self.first) else []
@@ -114,6 +118,10 @@ class Stored:
             kept, split = kept[rows], split.at(rows)
         return kept, split
 
+    def sample(self, indices: np.ndarray) -> Split:
+        """The examples at ``indices``; where ``dataset.on_error`` is ``skip`` the usable ones."""
+        return self.usable(indices)[1] if self.config.on_error == "skip" else self(indices)
+
     def _pieces(self, indices: np.ndarray) -> list[np.ndarray]:
         size = PIECE if self._decoder.even else 1
         return [indices[first : first + size] for first in range(0, len(indices), size)]
@@ -152,3 +160,52 @@ class Stored:
         if index not in self._unusable and self.left_out.count < TOLD:
             _log.warning("left out: %s", line)
         self._unusable[index] = line
+
+
+class JoinedStored:
+    """The examples of several ``Stored``, numbered through."""
+
+    def __init__(self, parts: Sequence[AnyStored], name: str) -> None:
+        self.parts = parts
+        self.name = name
+        self.config: Dataset = parts[0].config
+        self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __call__(self, indices: np.ndarray) -> Split:
+        """The examples at ``indices``, ``[n]``; raises as ``Stored`` does."""
+        rows, splits = [], []
+        for part, at, own in self._by_part(indices):
+            rows.append(at)
+            splits.append(part(own))
+        return joined(splits, self.name).at(np.argsort(np.concatenate(rows)))
+
+    def usable(self, indices: np.ndarray) -> tuple[np.ndarray, Split]:
+        """Those of ``indices`` that can be used, and the examples there; the others are noted."""
+        rows, splits = [], []
+        for part, at, own in self._by_part(indices):
+            kept, split = part.usable(own)
+            if len(kept):
+                rows.append(at[np.isin(own, kept)])
+                splits.append(split)
+        if not splits:
+            return np.empty([0], np.int64), split
+        at = np.concatenate(rows)
+        return indices[np.sort(at)], joined(splits, self.name).at(np.argsort(at))
+
+    def sample(self, indices: np.ndarray) -> Split:
+        """The examples at ``indices``; where ``dataset.on_error`` is ``skip`` the usable ones."""
+        skips = self.config.on_error == "skip"
+        return self.usable(indices)[1] if skips else self(indices)
+
+    def _by_part(self, indices: np.ndarray) -> Iterator[tuple[AnyStored, np.ndarray, np.ndarray]]:
+        """Of each part that has some: the places in ``indices``, and the part's own numbers."""
+        which = np.searchsorted(self._ends, indices, side="right")
+        for k in np.unique(which):
+            at = np.flatnonzero(which == k)
+            yield self.parts[k], at, indices[at] - (self._ends[k - 1] if k else 0)
+
+
+AnyStored = Stored | JoinedStored

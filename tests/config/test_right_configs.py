@@ -78,6 +78,8 @@ def test_the_quick_look_keeps_nothing() -> None:
         ["+model.layers.extra={_target_:layers.Dense,units:3,compute_dtype:bfloat16}"],
         ["model=cnn", "model.layers.conv1.kernel_size=[3,5]"],
         ["~dataset.preprocess.scale"],
+        ["+dataset.mix.more.name=emnist/digits", "+dataset.mix.more.share=0.25"],
+        ["+dataset.mix={a:{name:mnist,share:0.5,data_dir:/tmp},b:{name:kmnist,share:0.4}}"],
         ["objective.metric=train/loss", "objective.mode=min"],
         ["objective.metric=train/gradient_norm"],
         ["objective.metric=train/block1/loss", "model=local"],

@@ -27,6 +27,11 @@ OVERRIDES: list[tuple[str, str]] = [
         "model.layers.hidden.use_bias: not in the config, but Dense takes it; add it with a plus: "
         "+model.layers.hidden.use_bias=…",
     ),
+    (
+        "dataset.mix.more.name=mnist",
+        "dataset.mix.more.name: not in the config yet; add it with a plus: "
+        "+dataset.mix.more.name=…",
+    ),
     ("hydra.foo=1", "hydra.foo: Hydra has no such setting"),
     (
         "trainer.batch_size=abc",
@@ -127,6 +132,66 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"tracking.root": ""}, "tracking.root: an empty name"),
     ({"dataset.name": " "}, "dataset.name: an empty name; give one, such as dataset.name=mnist"),
     ({"dataset.splits.train": "train[:90"}, "dataset.splits.train: 'train[:90' is not a split"),
+    (
+        {"dataset.mix": {"more": 3}},
+        "dataset.mix.more: 3 is given; keys and values are expected, such as "
+        "+dataset.mix.more.name=emnist/digits +dataset.mix.more.share=0.25",
+    ),
+    (
+        {"dataset.mix": {"a b": {"name": "x", "share": 0.5}}},
+        "dataset.mix.a b: 'a b' is no name for a set; letters, digits, _ and - make one",
+    ),
+    (
+        {"dataset.mix": {"more": {"share": 0.5}}},
+        "dataset.mix.more.name: nothing is given and there is no default; add +dataset.mix.more.na",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": "x"}}},
+        "dataset.mix.more.share: nothing is given and there is no default; add +dataset.mix.more.s",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": "x", "share": 0.5, "splt": "test"}}},
+        "dataset.mix.more.splt: there is no such key. Did you mean 'dataset.mix.more.split'?",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": "x", "share": 1}}},
+        "dataset.mix.more.share: 1 is out of range; a number in (0, 1) is expected, the share of t",
+    ),
+    ({"dataset.mix": {"more": {"name": "x", "share": 0.0}}}, "more.share: 0.0 is out of range"),
+    (
+        {"dataset.mix": {"more": {"name": "x", "share": "half"}}},
+        "dataset.mix.more.share: 'half' is given; a number is expected, such as 0.25",
+    ),
+    (
+        {"dataset.mix": {"a": {"name": "x", "share": 0.5}, "b": {"name": "y", "share": 0.75}}},
+        "dataset.mix: the shares of a, b are 1.25 together; less than 1 is expected, since what is "
+        "left is the share of the dataset itself",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": "x", "share": 0.5, "split": "train["}}},
+        "dataset.mix.more.split: 'train[' is not a split",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": 3, "share": 0.5}}},
+        "dataset.mix.more.name: 3 is given; text is expected",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": " ", "share": 0.5}}},
+        "dataset.mix.more.name: an empty text; leave the key out, or give one",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": "x", "share": 0.5, "options": 3}}},
+        "dataset.mix.more.options: 3 is given; the builder's arguments by name are expected",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": "x", "share": 0.5, "module": "antigravity"}}},
+        "dataset.mix.more.module: 'antigravity' is not in a trusted package; importing it runs",
+    ),
+    (
+        {"dataset.mix": {"more": {"name": "x", "share": 0.5}}, "dataset.order": "contiguous"},
+        "dataset.mix: order=contiguous goes through one split as it is stored; write "
+        "dataset.order=shuffled, or leave the mix out",
+    ),
     ({"dataset.classes": 0}, "dataset.classes: 0 is out of range"),
     ({"dataset.module": "antigravity"}, "dataset.module: 'antigravity' is not in a trusted pack"),
     ({"dataset.preprocess.scale": None}, "dataset.preprocess.scale: null is given; a mapping with"),

@@ -19,6 +19,7 @@ from pipeline.assembly import Assembly, assemble
 from pipeline.data import source as sources
 from pipeline.data import stream
 from pipeline.data.feed import ResidentFeed
+from pipeline.data.mixed import mixed
 from pipeline.data.order import Order
 from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing
@@ -45,7 +46,7 @@ CALLS = (1, 4, 9, 2, 14)  # 30 steps, over two ends of epochs
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, write_into: Folder) -> Path:
-    """Of three datasets: ``pictures``, ``table`` with a weight, ``sentences``."""
+    """Of ``pictures`` and ``more`` of them, ``table`` with a weight, ``sentences``."""
     folder, random = tmp_path_factory.mktemp("stream"), np.random.default_rng(0)
 
     def splits(example: Callable[[int], dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -59,6 +60,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, write_into: Folder) -> Path
         folder,
         "pictures",
         splits(lambda i: {"image": random.integers(0, 256, [8, 8, 1], "u1"), "label": i % 4}),
+        features=pictures,
+    )
+    write_into(
+        folder,
+        "more",
+        {"train": [{"image": np.full([8, 8, 1], 9 * i, "u1"), "label": i % 4} for i in range(20)]},
         features=pictures,
     )
     table = {
@@ -94,6 +101,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, write_into: Folder) -> Path
 
 CASES = {
     "pictures": ("dataset.name=pictures", "model.layers.hidden.units=8"),
+    "mixed": (
+        "dataset.name=pictures",
+        "model.layers.hidden.units=8",
+        "+dataset.mix.more.name=more",
+        "+dataset.mix.more.share=0.3",
+    ),
     "table": (
         "dataset.name=table",
         "dataset.inputs=[height,colour]",
@@ -218,9 +231,11 @@ def feeds(folder: Path, strategy_of: Any, small_chunks: None) -> Iterator[Callab
         config = prepare.configured([*given, f"dataset.data_dir={folder}", "dataset.feed=stream"])
         steps = Preprocessing(hydra.utils.instantiate(config.preprocess))
         needs = "numbers" if config.target == "price" else "class"
-        strategy, source = strategy_of(replicas), sources.load(config, needs)
-        streamed = Prepared(source, steps)
-        resident = Prepared(sources.load(replace(config, feed="resident"), needs), steps)
+        strategy = strategy_of(replicas)
+        streamed, resident = (
+            Prepared(mixed(sources.load(replace(config, feed=feed), needs), needs), steps)
+            for feed in ("stream", "resident")
+        )
         reader, examples = streamed.reader(role), resident.examples(role)
         visits = Order(order, len(examples), batch)
         made.append(StreamFeed(strategy, role, reader, batch, most, visits))

@@ -10,7 +10,7 @@ import pytest
 from pages import DOCS, blocks, commands, must_say
 
 PAGE = (DOCS / "data.md").read_text("utf-8")
-SECTIONS = ("Look at a dataset", "Preprocessing", "Augmentation")
+SECTIONS = ("Look at a dataset", "Preprocessing", "Augmentation", "Several sets, mixed")
 PARTS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 BLOCKS = [block for section in SECTIONS for block in blocks(PARTS[section])]
 SHOWN = commands(BLOCKS)
@@ -40,7 +40,7 @@ def test_command_says_what_the_page_shows(number: int, outcomes: list[Any]) -> N
 
 
 def test_each_output_is_of_a_command_and_each_picture_is_there() -> None:
-    assert sum(kind == "text" for kind, _ in BLOCKS) == len(SHOWN) == 6
+    assert sum(kind == "text" for kind, _ in BLOCKS) == len(SHOWN) == 7
     named = re.findall(r"\]\(([^)#]+)\)", "".join(PARTS[section] for section in SECTIONS))
     assert "images/data-digits.png" in named
     assert [name for name in named if not (DOCS / name).exists()] == []
