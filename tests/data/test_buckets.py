@@ -27,6 +27,12 @@ def order() -> Bucketed:
     return Bucketed(STEPS, BUCKETS, 10)
 
 
+def _largest(order: Bucketed, visited: np.ndarray) -> list[int]:
+    """The bucket of each batch of an epoch."""
+    batches = visited[:100].reshape([10, 10])
+    return [int(order.bucket(tf.constant(batch))) for batch in batches]
+
+
 # The order ---------------------------------------------------------------------------------------
 
 
@@ -49,10 +55,10 @@ def test_an_epoch_has_the_examples_that_it_has_without_buckets(order: Bucketed) 
 
 
 def test_all_of_a_batch_are_of_one_bucket_but_where_one_ends(order: Bucketed) -> None:
-    batches = order(5, 0).numpy()[:100].reshape([10, 10])
-    numbers = np.searchsorted(BUCKETS, STEPS)[batches]
+    visited = order(5, 0).numpy()
+    numbers = np.searchsorted(BUCKETS, STEPS)[visited[:100].reshape([10, 10])]
     assert sum(len(set(row)) > 1 for row in numbers.tolist()) <= len(BUCKETS) - 1
-    largest = [int(order.bucket(tf.constant(row))) for row in batches]
+    largest = _largest(order, visited)
     assert largest == numbers.max(1).tolist()
     assert largest != sorted(largest)  # neither the short ones first nor the long ones
     assert order.computed(5) == sum(BUCKETS[number] * 10 for number in largest) < 100 * 40
@@ -64,7 +70,8 @@ def test_the_order_is_another_in_each_epoch_and_for_each_seed(order: Bucketed) -
     for seed, epoch in ((5, 1), (6, 0)):
         other = order(seed, epoch).numpy()
         assert not np.array_equal(first, other)
-        # Nor are the same examples together again.
+        # The lengths do not come in the same order, nor are the same examples together again.
+        assert _largest(order, first) != _largest(order, other)
         assert {*map(frozenset, first[:100].reshape([10, 10]))}.isdisjoint(
             map(frozenset, other[:100].reshape([10, 10]))
         )
