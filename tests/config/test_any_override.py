@@ -46,6 +46,7 @@ SIGNS = st.sampled_from(["", "", "", "+", "++", "~"])
 OVERRIDES = st.builds("{}{}={}".format, SIGNS, st.sampled_from(KEYS), VALUES)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(OVERRIDES | st.text(max_size=20), min_size=1, max_size=2))

@@ -18,6 +18,8 @@ from pipeline.composing import compose
 from pipeline.data import samples
 from pipeline.errors import ConfigError, DataError, UserError
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., list[str]]
 BOTH = "dataset.splits={train:train,validation:train,test:test}"
 
@@ -330,7 +332,6 @@ def plain(losses: Callable[..., np.ndarray]) -> np.ndarray:
 ALL = pytest.param("[photographs,mixup]", marks=pytest.mark.exhaustive)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("presets", ["photographs", "shift", "mixup", ALL])
 def test_presets_train(presets: str, losses: Callable[..., np.ndarray], plain: np.ndarray) -> None:
     expected = {"photographs": ["flip", "crop"], "shift": ["shift"], "mixup": ["mixup"]}
@@ -342,7 +343,6 @@ def test_presets_train(presets: str, losses: Callable[..., np.ndarray], plain: n
     assert found[0] != plain[0]
 
 
-@pytest.mark.slow
 def test_the_command_fails_early_and_helps() -> None:
     def command(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)

@@ -22,6 +22,8 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.preprocess import Preprocessing, Standardize
 from pipeline.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 TRAIN = "set-train.tfrecord-00000-of-00001"
 COUNT = 50
 

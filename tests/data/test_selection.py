@@ -46,6 +46,7 @@ def numbers(config: Dataset, role: str) -> tuple[list[int], list[int]]:
     return inputs.tolist(), np.concatenate([part.targets for part in parts]).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stratify", [True, False])
 @pytest.mark.parametrize("feed", ["resident", "stream"])
 def test_train_and_validation_share_the_split_out(images, feed: str, stratify: bool) -> None:

@@ -27,6 +27,8 @@ from pipeline.data.stream import StreamFeed
 from pipeline.train import compose
 from pipeline.training.checkpoints import weights_digest
 
+pytestmark = pytest.mark.slow
+
 Folder = Callable[..., Path]
 
 SIZES = {"train": 150, "validation": 37, "test": 41}  # 9 batches of 16, and uneven ends
@@ -178,7 +180,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "CHUNK_EXAMPLES", 4 * 16)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["pictures", *(pytest.param(c, marks=pytest.mark.exhaustive) for c in [*CASES][1:])]
 )

@@ -182,6 +182,7 @@ def test_a_net_with_pooling_trains_alike_where_a_replica_has_no_examples(
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_groups_train_where_tensorflow_cannot() -> None:
     """Without oneDNN, TensorFlow's CPU kernels refuse the gradient of a grouped convolution."""

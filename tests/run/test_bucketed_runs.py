@@ -36,6 +36,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "moments",
     [

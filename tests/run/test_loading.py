@@ -40,6 +40,7 @@ def test_a_whole_run_does_without_keras(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_tensorflow_loads_without_keras_which_can_be_had_afterwards() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)

@@ -27,6 +27,7 @@ STREAM = "dataset.feed=stream"
 SHORT = ("trainer.duration=20 steps", "trainer.compile=off", "schedule=constant")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("moments", "steps"),
     [

@@ -18,7 +18,9 @@ SHORT = ("+experiment=digits", "trainer.duration=3 epochs", "trainer.log_every=6
     "more",
     [
         pytest.param((), id="XLA"),
-        pytest.param(("strategy.replicas=2",), id="graph, 2 replicas"),
+        pytest.param(
+            ("strategy.replicas=2",), id="graph, 2 replicas", marks=pytest.mark.exhaustive
+        ),
     ],
 )
 def test_profile_tells_where_the_time_went_and_changes_nothing(

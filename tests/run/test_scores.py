@@ -57,6 +57,7 @@ def test_forecasts_that_need_no_model(baselines: ModuleType) -> None:
     assert found["ridge regression on 9 years"] < found["persistence: the year before"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_breast_cancer_scores_what_its_experiment_says(fit) -> None:
     assert fit("+experiment=breast_cancer", "tracking=off").metrics["test/accuracy"] >= 0.97

@@ -207,6 +207,7 @@ def test_a_stopped_sweep_goes_on_in_the_middle_of_its_trial(
     assert went_on.tags["sha256/last"] == alone.tags["sha256/last"]
 
 
+@pytest.mark.exhaustive
 def test_trials_that_fall_behind_stop_and_say_why(command, folder: Path, fit, store) -> None:
     words = (
         *SHORT,

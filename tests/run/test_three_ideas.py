@@ -97,6 +97,7 @@ def test_mixed_stack_trains_its_head_with_the_outer_optimizer(fit) -> None:
     assert result.metrics["train/gradient_norm"] > 0
 
 
+@pytest.mark.slow
 def test_microbatches_are_refused_by_layers_that_train_themselves(fit) -> None:
     from pipeline.errors import ConfigError
 

@@ -53,6 +53,7 @@ def test_a_frozen_warm_start_keeps_what_it_was_given(fit, store, source, tmp_pat
     assert tags["init_from"] == f"run {source}, best checkpoint of step 18"
 
 
+@pytest.mark.exhaustive
 def test_averages_begin_with_the_weights_that_were_loaded(fit, store, source, tmp_path) -> None:
     run = fit(*SOURCE, "seed=5", f"+model.init_from.run={source}", "optimizer.learning_rate=1e-30")
     expected = _weights(store, source, tmp_path, "best")
@@ -70,6 +71,7 @@ def test_a_pattern_without_a_weight_fails_before_training(fit, store, source) ->
     assert store.recorded(store.latest()).status == "FAILED"
 
 
+@pytest.mark.exhaustive
 def test_standardize_learns_the_training_split_before_the_first_step(fit, store, tmp_path) -> None:
     from pipeline.assembly import assemble
     from pipeline.train import compose

@@ -217,6 +217,7 @@ def test_wrong_flags_are_told(words: list[str], message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_server_s_registry_does_as_the_local_one(
     config: Tracking, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -289,6 +289,7 @@ def many_runs(connection: sqlite3.Connection, count: int) -> None:
     connection.commit()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_server_tells_what_its_tables_hold(
     config: Tracking, filled: dict[str, str], tmp_path: Path

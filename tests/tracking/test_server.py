@@ -62,6 +62,7 @@ def test_a_server_that_dies_and_returns_has_every_point_once(
         server.kill()
 
 
+@pytest.mark.exhaustive
 def test_the_ui_shows_the_runs_and_leaves_no_process_behind(config: Tracking) -> None:
     tracker = tracking.start(config)
     tracker.finish("FINISHED")

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def losses(make_trainer: Callable[..., Any]) -> Callable[..., list[float]]:
@@ -29,7 +31,7 @@ def test_replicas_and_microbatches_draw_the_same_numbers(losses) -> None:
     np.testing.assert_allclose(losses(mode="loop"), expected, rtol=2e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_four_replicas_draw_the_same_numbers(losses) -> None:
     np.testing.assert_allclose(losses(4, accumulate=2), losses(), rtol=2e-6)
 

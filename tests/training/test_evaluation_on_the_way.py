@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EVERY_5 = {"every": 5, "objective": "loss", "maximise": False}
 CASES = [
     pytest.param({"mode": "off"}, id="graph"),
     pytest.param({"mode": "loop"}, id="XLA"),
     pytest.param({"replicas": 2}, id="2 replicas"),
-    pytest.param({"mode": "off", "decay": 0.9}, id="average"),
-    pytest.param({"mode": "loop", "decay": 0.9}, id="XLA, average", marks=pytest.mark.slow),
+    pytest.param({"mode": "off", "decay": 0.9}, id="average", marks=pytest.mark.exhaustive),
+    pytest.param({"mode": "loop", "decay": 0.9}, id="XLA, average"),
 ]
 
 

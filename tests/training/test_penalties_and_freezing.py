@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def _penalised(strength: float = 0.02, **options: Any) -> Any:
     import layers
@@ -91,7 +93,6 @@ def test_frozen_weights_stay_as_they_are(make_trainer) -> None:
     np.testing.assert_allclose(row["regularization"] / trainer.feed.batch, expected, rtol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["loop", "gradients"])
 def test_compiled_steps_pay_the_same(make_trainer, mode: str) -> None:
     plain, compiled = (make_trainer(1, model=_penalised(), mode=m) for m in ("off", mode))

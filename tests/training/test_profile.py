@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.errors import TrainingError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("name", "part"),

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def _objects(trainer: Any) -> dict[str, Any]:
     inner = trainer._step

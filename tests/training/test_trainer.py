@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Run:
@@ -47,12 +49,12 @@ def breaking(make_trainer) -> Callable[[str], Run]:
     return cache(lambda mode: _run(make_trainer(1, factor=factor, mode=mode), (1, 4, 5, 2)))
 
 
-@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("replicas", [2, 4])
 def test_replicas_give_the_training_of_one(plain, replicas: int) -> None:
     np.testing.assert_allclose(_losses(plain(replicas)), _losses(plain(1)), rtol=2e-5)
 
 
-@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("replicas", [2, 4])
 def test_batch_norm_over_replicas_gives_the_training_of_one(make_trainer, replicas: int) -> None:
     import layers
 
@@ -72,7 +74,7 @@ def test_batch_norm_over_replicas_gives_the_training_of_one(make_trainer, replic
         np.testing.assert_allclose(several.weights[path], weight, atol=1e-4, err_msg=path)
 
 
-@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("replicas", [1, 2])
 def test_microbatches_sum_to_the_whole_batch(make_trainer, plain, replicas: int) -> None:
     parts = _run(make_trainer(replicas, accumulate=4))
     np.testing.assert_allclose(_losses(parts), _losses(plain(replicas)), rtol=2e-5)
@@ -82,7 +84,6 @@ def test_compiled_training_equals_plain(plain, breaking) -> None:
     np.testing.assert_allclose(_losses(breaking("loop")), _losses(plain(1)), rtol=2e-5)
 
 
-@pytest.mark.slow
 def test_compiled_gradients_on_two_replicas_equal_plain(make_trainer, plain) -> None:
     trainer = make_trainer(2, mode="gradients")
     assert trainer.warm_up().mode == "gradients"
@@ -112,7 +113,7 @@ def test_every_epoch_visits_the_split_in_another_order_each_example_once(plain) 
     assert not np.array_equal(orders[0], feed.order(6, tf.constant(0, tf.int64)).numpy())
 
 
-@pytest.mark.parametrize("replicas", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("replicas", [1, 2, 4])
 @pytest.mark.parametrize("batch", [16, 32])
 def test_evaluation_counts_every_example_once(plain, data, replicas, batch) -> None:
     """100 examples in batches of 16 end in a shard of 4, in batches of 32 in empty shards too."""

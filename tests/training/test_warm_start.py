@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 def _model(body: str = "body", classes: int = 4, nested: bool = False) -> Any:
     import layers

@@ -26,6 +26,7 @@ def short(run_ids: list[str]) -> list[str]:
 # A against B -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_words_are_judged_over_the_seeds_they_share(
     told: Callable[..., str], ids: dict[str, Any]
 ) -> None:
