@@ -71,15 +71,17 @@ def test_four_replicas_agree_with_one(strategy_of: Callable[[int], Any]) -> None
         np.testing.assert_allclose(four, one, rtol=1e-4, atol=1e-6)
 
 
-def test_small_variance_beside_a_large_mean_keeps_its_digits() -> None:
-    x = 1000 + np.random.default_rng(0).normal(0, 0.1, (256, 3)).astype(np.float32)
-    layer = layers.BatchNorm(momentum=0.0, epsilon=0.0)
+@pytest.mark.parametrize("epsilon", [0.0, 2e-5])  # step by step, in one operation
+def test_small_variance_beside_a_large_mean_keeps_its_digits(epsilon: float) -> None:
+    x = 1000 + np.random.default_rng(0).normal(0, 0.1, (64, 4, 3)).astype(np.float32)
+    layer = layers.BatchNorm(momentum=0.0, epsilon=epsilon)
     y = layer(tf.constant(x), training=True)
-    exact = x.astype(np.float64)
+    exact = x.reshape(-1, 3).astype(np.float64)
     # One float32 step at 1000 is 6e-5: sum(x^2) / n - mean^2 would be wrong by 100 %.
     np.testing.assert_allclose(layer.moving_variance, exact.var(0), rtol=1e-3)
     # A mean that is right to 6 such steps is 4e-4 / 0.1 off here.
-    np.testing.assert_allclose(y, (exact - exact.mean(0)) / exact.std(0), atol=4e-3)
+    expected = (exact - exact.mean(0)) / np.sqrt(exact.var(0) + epsilon)
+    np.testing.assert_allclose(tf.reshape(y, [-1, 3]), expected, atol=4e-3)
 
 
 def test_statistics_are_float32_when_computing_in_bfloat16() -> None:
@@ -89,9 +91,61 @@ def test_statistics_are_float32_when_computing_in_bfloat16() -> None:
     np.testing.assert_allclose(layer.moving_mean, X.mean(0), rtol=1e-6)
 
 
-def test_no_example_anywhere_leaves_the_statistics() -> None:
+@pytest.mark.parametrize("shape", [[4, 7, 5], [4, 3, 3, 5], [2, 2, 3, 2, 5], [1, 1, 5]])
+@pytest.mark.parametrize("options", [{}, {"use_scale": False}, {"use_offset": False}])
+def test_one_operation_agrees_with_its_steps(
+    shape: list[int], options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = tf.constant(np.random.default_rng(1).normal(3, 2, shape).astype(np.float32))
+    results = []
+    for fusible in (True, False):
+        layer = layers.BatchNorm(momentum=0.9, **options)
+        layers.build(layer, tf.TensorSpec(shape))
+        assert layer._fusible(x)
+        monkeypatch.setattr(layer, "_fusible", lambda x, fusible=fusible: fusible)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(y**3)
+        gradients = tape.gradient(loss, [x, *layer.trainable_variables])
+        results.append([y, *gradients, layer.moving_mean, layer.moving_variance])
+    for fused, plain in zip(*results, strict=True):
+        assert fused.shape == plain.shape
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_is_one_operation_on_one_replica_and_its_steps_on_two(
+    strategy_of: Callable[[int], Any],
+) -> None:
+    for replicas, operations in ((1, 1), (2, 0)):
+        strategy = strategy_of(replicas)
+        with strategy.scope():
+            layer = layers.BatchNorm()
+            layers.build(layer, tf.TensorSpec([None, 2, 5]))
+
+        @tf.function
+        def step(strategy: Any = strategy, layer: layers.Layer = layer) -> Any:
+            return strategy.run(lambda: layer(tf.reshape(X, [4, 2, 5]), training=True))
+
+        graph = step.get_concrete_function().graph.as_graph_def()
+        nodes = [node for part in (graph, *graph.library.function) for node in _nodes(part)]
+        assert sum(node.op == "FusedBatchNormV3" for node in nodes) == operations
+
+
+def _nodes(part: Any) -> Any:
+    return part.node if hasattr(part, "node") else part.node_def
+
+
+def test_epsilon_below_that_of_the_one_operation_counts() -> None:
+    x = tf.constant([[[1.0], [1.0 + 2e-4]]])  # a variance of 1e-8
+    y = layers.BatchNorm(epsilon=1e-8)(x, training=True)
+    np.testing.assert_allclose(y, [[[-(0.5**0.5)], [0.5**0.5]]], rtol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [[0, 5], [0, 2, 5]])  # step by step, in one operation
+def test_no_example_anywhere_leaves_the_statistics(shape: list[int]) -> None:
     layer = layers.BatchNorm()
-    assert layer(tf.zeros([0, 5]), training=True).shape == (0, 5)
+    assert layer(tf.zeros(shape), training=True).shape == shape
     assert layer.moving_mean.numpy().tolist() == [0.0] * 5
     assert layer.moving_variance.numpy().tolist() == [1.0] * 5
 
