@@ -61,6 +61,14 @@ def write_into() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the dataset ``things`` is, with a feature of each kind; see things.py."""
+    from things import write_things
+
+    return write_things(tmp_path_factory.mktemp("things"), write)
+
+
 @pytest.fixture
 def write_dataset(tmp_path: Path) -> Callable[..., Path]:
     """``write_dataset(name, splits, version=, features=)`` returns the folder for ``data_dir``."""

@@ -2,76 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import tensorflow_datasets as tfds
+from things import EMPTY, WORDS, refusal, step
 
-from pipeline import preflight_dataset
 from pipeline.errors import UserError
-from pipeline.train import compose, fit
+from pipeline.train import compose
 
 NUMBERS = "count, image, nested/deep, price, track, vector"
 SINGLE = "count, nested/deep, price"
-EMPTY = ["~dataset.preprocess.scale"]
 
 
-def step(name: str, **options: Any) -> list[str]:
-    """Overrides that put one step in the place of the config's."""
-    given = "".join(f", {key}: {value}" for key, value in options.items())
-    target = f"{{_target_: pipeline.data.preprocess.{name}{given}}}"
-    return [*EMPTY, f"+dataset.preprocess.own={target}"]
-
-
-WORDS = ["dataset.inputs=text", *step("Tokens", vocabulary="words", length=4)]
 TABLE = ["dataset.inputs=[price,size]"]
-SHORT = [*WORDS, "dataset.buckets=[2]"]
-ROWS = [*step("Reshape", shape="[8, 8]"), "dataset.buckets=[2]"]
-FLAT = "{_target_: layers.Flatten}"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, write_into: Callable[..., Path]) -> Path:
-    """Where the dataset ``things`` is, with a feature of each kind."""
-    features = {
-        "image": tfds.features.Image(shape=(8, 8, 1)),
-        "text": tfds.features.Text(),
-        "label": tfds.features.ClassLabel(names=["a", "b", "c"]),
-        "tags": tfds.features.Sequence(tfds.features.ClassLabel(num_classes=4)),
-        "price": np.float32,
-        "count": np.int64,
-        "size": tfds.features.Text(),
-        "vector": tfds.features.Tensor(shape=(4,), dtype=np.float32),
-        "nested": {"deep": np.float32},
-        "track": tfds.features.Sequence(np.int64),
-    }
-    sizes = ["small", "large", "medium"]
-
-    def examples(count: int) -> list[dict[str, Any]]:
-        return [
-            {
-                "image": np.full([8, 8, 1], i, np.uint8),
-                "text": "a b c d"[: 1 + 2 * (i % 4)],
-                "label": i % 3,
-                "tags": [i % 2, 2],
-                "price": i,
-                "count": i % 5,
-                "size": sizes[i % 3],
-                "vector": np.ones(4, np.float32),
-                "nested": {"deep": i},
-                "track": np.arange(i % 3 + 1),
-            }
-            for i in range(count)
-        ]
-
-    odd = examples(4)
-    odd[3] |= {"size": "huge", "text": "z"}
-    splits = {"train": examples(16), "validation": odd, "test": examples(4)}
-    return write_into(tmp_path_factory.mktemp("written"), "things", splits, "1.0.0", features)
-
 
 CASES: dict[str, tuple[list[str], str]] = {
     # Features
@@ -265,88 +209,6 @@ CASES: dict[str, tuple[list[str], str]] = {
         "model: recurrent (Stateful) carries the state of batch=4 rows, but trainer.batch_size=8; "
         "write batch: ${trainer.batch_size}",
     ),
-    # Buckets
-    "buckets that do not ascend": (
-        ["dataset.buckets=[4,2,4]"],
-        "dataset.buckets: [4, 2, 4] does not ascend; write [2, 4]",
-    ),
-    "bucket of nothing": (
-        ["dataset.buckets=[0,2]"],
-        "dataset.buckets: [0, 2] has a length below 1; lengths of sequences are expected, such as "
-        "[32, 64]",
-    ),
-    "buckets in an order": (
-        [*SHORT, "dataset.order=contiguous"],
-        "dataset.order: contiguous, where each row goes on from batch to batch, but "
-        "dataset.buckets puts examples together by length; use dataset.order=shuffled, or no "
-        "buckets",
-    ),
-    "buckets from disk": (
-        [*SHORT, "dataset.feed=stream"],
-        "dataset.feed: stream, but dataset.buckets looks at the length of every example before "
-        "training; use dataset.feed=resident, or no buckets",
-    ),
-    "buckets of what is too large": (
-        [*SHORT, "dataset.memory=1e-6"],
-        "dataset.buckets looks at the length of every example before training, but split 'train' "
-        "is streamed: it takes 0.00 MiB, more than the 1e-06 of dataset.memory. Use "
-        "dataset.feed=resident, a larger dataset.memory, or no buckets.",
-    ),
-    "bucket beyond the sequences": (
-        [*WORDS, "dataset.buckets=[2,8]"],
-        "dataset.buckets: 8 is longer than the sequences, which have 4 steps, padding included. "
-        "Give lengths below 4; what is longer is not cut.",
-    ),
-    "buckets for which all are too long": (
-        [*SHORT, "dataset.splits.train='train[3:4]'"],
-        "dataset.buckets=[2]: no example of training is so short; the shortest has 4 of 4 steps. "
-        "Give longer buckets, or none.",
-    ),
-    "buckets of images": (
-        ["dataset.buckets=[2]"],
-        "dataset.buckets cuts sequences, which are whole numbers [length] or vectors [length, "
-        "features], but an example of things is 8x8x1 uint8. Use no buckets.",
-    ),
-    "buckets of rows of numbers": (
-        [*EMPTY, "dataset.inputs=vector", "dataset.buckets=[2]"],
-        "dataset.buckets cuts sequences, which are whole numbers [length] or vectors [length, "
-        "features], but an example of things is 4 float32. Use no buckets.",
-    ),
-    "buckets of several inputs": (
-        [*EMPTY, "dataset.inputs=[price,count]", "dataset.buckets=[2]"],
-        "dataset.buckets cuts one array of sequences, and dataset.inputs=['price', 'count'] gives "
-        "several. Name one feature, without a list, or use no buckets.",
-    ),
-    "buckets of text to write": (
-        [*SHORT, "dataset.target=null", "task=language_model"],
-        "dataset.buckets cuts the inputs alone, and dataset.frame=NextToken predicts something at "
-        "each of their steps. Use no buckets.",
-    ),
-    "buckets of what is reconstructed": (
-        [*ROWS, "dataset.target=null", "task=reconstruction", "model.layers.logits.units=8"],
-        "dataset.buckets cuts the inputs alone, and the task predicts something at each of their "
-        "steps. Use no buckets.",
-    ),
-    "buckets of steps that are gone": (
-        [*ROWS, f"+dataset.preprocess.flat={FLAT}"],
-        "dataset.buckets cuts sequences of 8 steps, but dataset.preprocess makes [64] of "
-        "them on the device. Use no buckets.",
-    ),
-    "buckets for a model of one length": (
-        [*SHORT, "model=mlp"],
-        "dataset.buckets: the model takes sequences of 4 steps but not of 2: hidden (Dense): was "
-        "built for a last axis of 4, got [None, 2] int32. Use a model that takes any length, or "
-        "no buckets.",
-    ),
-    "buckets for a model that answers each step": (
-        [
-            *("dataset.inputs=text", *step("Tokens", vocabulary="words", length=3)),
-            *("dataset.buckets=[2]", "~model.layers.hidden", "~model.layers.logits"),
-        ],
-        "dataset.buckets: the model gives [None, 3] for 3 steps but [None, 2] for 2, and what is "
-        "predicted is one thing an example. Let a layer take all steps together (GlobalAvgPool1D, "
-        "for one), or use no buckets.",
-    ),
     # Nothing there
     "no network": (
         ["dataset=kmnist"],
@@ -356,49 +218,24 @@ CASES: dict[str, tuple[list[str], str]] = {
 }
 
 
-SLOW = {  # the model is built
-    "embedding",
-    "embedding of stored tokens",
-    "buckets for a model of one length",
-    "buckets for a model that answers each step",
-}
-
-
-def refusal(folder: Path, overrides: list[str]) -> str:
-    own = [f"dataset.data_dir={folder}", "tracking=off", "trainer.batch_size=4"]
-    things = ["dataset=tfds", "dataset.name=things"]
-    splits = {"train": "train", "validation": "validation", "test": "test"}
-    if "dataset=kmnist" not in overrides:
-        own += [*things, *(f"dataset.splits.{role}={name}" for role, name in splits.items())]
-    with pytest.raises(UserError) as caught:
-        fit(compose("train", [*own, *overrides]))
-    return str(caught.value)
+SLOW = {"embedding", "embedding of stored tokens"}  # the model is built
 
 
 @pytest.mark.parametrize(
     "case",
     [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES],
 )
-def test_refusal(case: str, folder: Path, no_network: list[Any]) -> None:
+def test_refusal(case: str, things: Path, no_network: list[Any]) -> None:
     overrides, text = CASES[case]
-    assert refusal(folder, overrides).startswith(text.replace("{folder}", str(folder)))
+    assert refusal(things, overrides).startswith(text.replace("{folder}", str(things)))
     assert not no_network
-
-
-def test_buckets_of_several_sets_are_refused() -> None:
-    given = {"dataset.buckets": [2], "dataset.mix": {"more": {"name": "mnist", "share": 0.5}}}
-    assert list(preflight_dataset.problems(given)) == [
-        "dataset.mix: each batch has its share of every set, but dataset.buckets makes batches by "
-        "length; leave one of the two out"
-    ]
-    assert list(preflight_dataset.problems(given | {"dataset.buckets": []})) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["value of a category", "embedding", "tokens to an image model"])
-def test_streamed_data_is_refused_alike(case: str, folder: Path) -> None:
+def test_streamed_data_is_refused_alike(case: str, things: Path) -> None:
     overrides, text = CASES[case]
-    assert refusal(folder, [*overrides, "dataset.feed=stream"]) == text
+    assert refusal(things, [*overrides, "dataset.feed=stream"]) == text
 
 
 def test_key_that_is_new_in_a_mapping_is_added_with_a_plus() -> None:
@@ -410,7 +247,7 @@ def test_key_that_is_new_in_a_mapping_is_added_with_a_plus() -> None:
     assert said.endswith("? A new one is added with a plus: +dataset.preprocess.twice=…")
 
 
-def test_step_that_fails_is_named(folder: Path) -> None:
+def test_step_that_fails_is_named(things: Path) -> None:
     own = "+dataset.preprocess.own={_target_: hydra.utils.get_method, path: math.sqrt}"
-    said = refusal(folder, [own, "trusted_packages=[hydra]"])
+    said = refusal(things, [own, "trusted_packages=[hydra]"])
     assert said.startswith("dataset.preprocess.own: it cannot take [None, 8, 8, 1] float32: ")

@@ -37,34 +37,31 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    "moments",
-    [
-        ("in a checkpoint write",),
-        pytest.param((*killing.ALL_MOMENTS, killing.ANY_TIME), marks=pytest.mark.exhaustive),
-    ],
-    ids=["one kill", "all kinds of moments"],
-)
-def test_killed_run_ends_bit_for_bit_as_one_that_was_not_and_says_what_is_cut(
-    runner: Any,
-    fit: Callable[..., Any],
-    store: Any,
-    root: Path,
-    given: tuple[str, ...],
-    moments: tuple[str, ...],
+def test_killed_run_ends_bit_for_bit_as_one_that_was_not(
+    runner: Any, fit: Callable[..., Any], store: Any, root: Path, given: tuple[str, ...]
 ) -> None:
     expected = fit(*given).run_id
+    moments = (*killing.ALL_MOMENTS, killing.ANY_TIME)
     killed = killing.kill_until_finished(runner, root, given, moments, random.Random(3))
     assert killed.kills == list(moments)
     assert compare(store, expected, killed.run_id) == Difference()
 
-    (line,) = re.findall(r"^buckets +(.*)$", killed.output, re.MULTILINE)
+
+def test_run_tells_what_is_cut(
+    fit: Callable[..., Any],
+    store: Any,
+    root: Path,
+    given: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_id = fit(*given, "trainer.duration=5 steps").run_id
+    (line,) = re.findall(r"^buckets +(.*)$", capsys.readouterr().out, re.MULTILINE)
     said = r"examples by length, 6: (\d+)%, 8: (\d+)%, 16: (\d+)%; (\d+)% of the steps .*"
     *shares, computed = map(int, re.fullmatch(said, line).groups())  # type: ignore[union-attr]
     assert sum(shares) in (99, 100, 101)
     assert 6 / 16 <= computed / 100 < 1
-    assert store.recorded(expected).tags["buckets"] == line
-    (card,) = root.glob(f"artifacts/**/{expected}/artifacts/model_card.md")
+    assert store.recorded(run_id).tags["buckets"] == line
+    (card,) = root.glob(f"artifacts/**/{run_id}/artifacts/model_card.md")
     assert f"cut to one length; {line}" in card.read_text("utf-8")
 
 
