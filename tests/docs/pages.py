@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -20,6 +21,14 @@ def commands(found: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         (command.strip(), shown)
         for (language, command), (_, shown) in zip(found, found[1:], strict=False)
         if language == "bash"
+    ]
+
+
+def run_all(shell: Any, shown: Sequence[tuple[str, Any]]) -> list[Any]:
+    """What came of each command; the training goes without XLA here, to be quicker."""
+    train = ["trainer.compile=off"]
+    return [
+        shell.run(command, *(train if "pipeline.train" in command else [])) for command, _ in shown
     ]
 
 

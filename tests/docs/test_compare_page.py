@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import DOCS, blocks, run_all
 
 from pipeline.compare import Flags
 
-PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = (DOCS / "compare.md").read_text("utf-8")
+BLOCKS = blocks(PAGE)
 SHOWN = [
     (command.strip(), below if language == "text" else None)
     for (kind, command), (language, below) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True)
@@ -23,13 +23,8 @@ CHANGING = re.compile(r"\b[0-9a-f]{8}\b|[+-]?\b\d[\d,]*(\.\d+)?(e-?\d+)?\b")
 
 @pytest.fixture(scope="module")
 def outcomes(new_shell: Callable[[], Any]) -> dict[str, Any]:
-    """What came of each command; the training goes without XLA here, to be quicker."""
-    shell = new_shell()
-    train = ["trainer.compile=off"]
-    return {
-        command: shell.run(command, *(train if "pipeline.train" in command else []))
-        for command, _ in SHOWN
-    }
+    done = run_all(new_shell(), SHOWN)
+    return {command: outcome for (command, _), outcome in zip(SHOWN, done, strict=True)}
 
 
 @pytest.mark.exhaustive

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pages import DOCS, blocks, commands, must_say
+from pages import DOCS, blocks, commands, must_say, run_all
 
 PAGE = (DOCS / "sweeps.md").read_text("utf-8")
 SHOWN = commands(blocks(PAGE))
@@ -16,12 +16,7 @@ CHANGING = re.compile(r"\b[0-9a-f]{8}(?:[0-9a-f]{24})?\b|\b\d[\d,]*(?:\.\d+)?(?:
 
 @pytest.fixture(scope="module")
 def outcomes(new_shell: Callable[[], Any]) -> list[Any]:
-    """What came of each command; the training goes without XLA here, to be quicker."""
-    shell = new_shell()
-    train = ["trainer.compile=off"]
-    return [
-        shell.run(command, *(train if "pipeline.train" in command else [])) for command, _ in SHOWN
-    ]
+    return run_all(new_shell(), SHOWN)
 
 
 @pytest.mark.exhaustive
