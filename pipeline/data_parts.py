@@ -148,10 +148,20 @@ def evaluation_feed(
 ) -> Feed:
     streamed = prepared.is_streamed(role)
     size = len(prepared.reader(role) if streamed else prepared.examples(role))
-    replicas = strategy.num_replicas_in_sync
-    batch = min(config.trainer.evaluation_batch_size, size)
-    batch = -(-batch // replicas) * replicas  # a batch divides; the split need not
+    batch = evaluation_batch(
+        size, config.trainer.evaluation_batch_size, strategy.num_replicas_in_sync
+    )
     return make_feed(strategy, prepared, role, batch, size)
+
+
+def evaluation_batch(size: int, most: int, replicas: int) -> int:
+    """Examples of each batch of a split: as few batches as ``most`` allows, and as small as they
+    can be then, since what the last one lacks is computed all the same.
+
+    It is a multiple of ``replicas``, for which it may be a little more than ``most``.
+    """
+    batches = -(-size // most)
+    return -(-size // (batches * replicas)) * replicas
 
 
 def make_feed(
