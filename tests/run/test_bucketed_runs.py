@@ -41,9 +41,9 @@ def test_killed_run_ends_bit_for_bit_as_one_that_was_not(
     runner: Any, fit: Callable[..., Any], store: Any, root: Path, given: tuple[str, ...]
 ) -> None:
     expected = fit(*given).run_id
-    moments = (*killing.ALL_MOMENTS, killing.ANY_TIME)
-    killed = killing.kill_until_finished(runner, root, given, moments, random.Random(3))
-    assert killed.kills == list(moments)
+    killed = killing.kill_until_finished(runner, root, given, killing.ALL_MOMENTS, random.Random(3))
+    # What is left after these may be done before a random moment comes.
+    assert killed.kills[: len(killing.MOMENTS)] == list(killing.MOMENTS)
     assert compare(store, expected, killed.run_id) == Difference()
 
 

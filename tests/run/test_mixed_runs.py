@@ -33,10 +33,12 @@ def test_killed_streamed_run_ends_bit_for_bit_as_the_resident_one(
 ) -> None:
     given = (*MIX, *killing.BASE, "trainer.duration=200 steps")
     expected = fit(*given).run_id
-    moments = (*killing.ALL_MOMENTS, killing.ANY_TIME)
     streamed = (*given, STREAM)
-    killed = killing.kill_until_finished(runner, root, streamed, moments, random.Random(7))
-    assert killed.kills == list(moments)
+    killed = killing.kill_until_finished(
+        runner, root, streamed, killing.ALL_MOMENTS, random.Random(7)
+    )
+    # What is left after these may be done before a random moment comes.
+    assert killed.kills[: len(killing.MOMENTS)] == list(killing.MOMENTS)
     assert f"{killed.run_id} (goes on at step " in killed.output
     assert compare(store, expected, killed.run_id) == Difference()
 
