@@ -2,8 +2,9 @@
 
     python experiments/speed/time_to_result.py
 
-By hand is Keras with MLflow (``by_hand.py``). Both write into a local store that is there, and keep
-the best weights, the metrics of each epoch, the test scores and the model. They take turns with
+By hand is Keras with MLflow (``by_hand.py``), as people write it, and so tuned that MLflow need not
+find out what the model requires. All write into a local store that is there, and keep the best
+weights, the metrics of each epoch, the test scores and the model. They take turns with
 ``import tensorflow`` alone; a first turn is not counted. Writes ``time_to_result.csv`` and ``.md``.
 """
 
@@ -32,6 +33,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     return {
         "import tensorflow": ["-c", "import tensorflow; print('done')"],
         "Keras and MLflow by hand": [str(HERE / "by_hand.py"), str(folder)],
+        "by hand, requirements given": [str(HERE / "by_hand.py"), str(folder), "given"],
         "ours": [*train, f"tracking.root={folder / 'mlruns'}"],
     }
 
@@ -82,13 +84,17 @@ def markdown(rows: list[tuple[str, int, float]]) -> str:
     for title, found in times.items():
         low, high = min(found), max(found)
         lines.append(f"| {title} | {statistics.median(found):.1f} ({low:.1f} to {high:.1f}) |")
-    bare, by_hand, ours = times.values()
-    share = statistics.median(a / b for a, b in zip(ours, by_hand, strict=True))
+    bare, by_hand, given, ours = times.values()
+    share, tuned = (
+        statistics.median(a / b for a, b in zip(ours, other, strict=True))
+        for other in (by_hand, given)
+    )
     more = statistics.median(a - b for a, b in zip(ours, bare, strict=True))
     lines += [
         "",
         f"- {share:.0%} of the time by hand; at most {SHARE:.0%} was aimed at: "
         + ("reached" if share <= SHARE else "not reached"),
+        f"- {tuned:.0%} of the time by hand with requirements given",
         f"- {more:.1f} s more than `import tensorflow` takes by itself; at most {MORE:.0f} s was "
         "aimed at: " + ("reached" if more <= MORE else "not reached"),
     ]
