@@ -4,33 +4,47 @@ Nothing is computed here: TensorFlow would start its threads, and fix the device
 """
 
 import gc
+import importlib
 from contextlib import suppress
 
 from pipeline.cli import collect_rarely
 from pipeline.quiet import load_tensorflow
 
+# What a trial imports as it goes, ours and others'.
+MODULES = (
+    "pipeline.analysis.pictures",
+    "pipeline.explaining",
+    "pipeline.profiling",
+    "pipeline.recording",
+    "pipeline.sampling",
+    "pipeline.tracking.delivery",
+    "pipeline.tracking.pulse",
+    "pipeline.training.loop",
+    "pipeline.training.schedules",
+    "PIL.PngImagePlugin",
+    "alembic.command",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "mlflow.system_metrics.system_metrics_monitor",
+    "rich.console",
+    "rich.progress",
+    "sqlalchemy.dialects.sqlite",
+    "tensorflow_datasets.core.reader",
+    "tree",
+)
+
 collect_rarely()
 load_tensorflow()
 
-import mlflow.system_metrics.system_metrics_monitor  # noqa: E402
-import sqlalchemy.dialects.sqlite  # noqa: E402
-import tensorflow_datasets.core.reader  # noqa: E402, F401
-
-import pipeline.analysis.pictures  # noqa: E402
-import pipeline.explaining  # noqa: E402
-import pipeline.profiling  # noqa: E402
-import pipeline.recording  # noqa: E402
-import pipeline.sampling  # noqa: E402
-import pipeline.tracking.delivery  # noqa: E402
-import pipeline.tracking.pulse  # noqa: E402
-import pipeline.training.loop  # noqa: E402
-import pipeline.training.schedules  # noqa: E402, F401
 from pipeline import preflight  # noqa: E402
 from pipeline.composing import compose  # noqa: E402
 from pipeline.tracking import packaging  # noqa: E402
 
+for module in MODULES:
+    with suppress(ImportError):  # who needs it is told
+        importlib.import_module(module)
 with suppress(Exception):
     packaging.preload()
-with suppress(Exception):  # who needs it is told
+with suppress(Exception):
     preflight.check(compose("train"))  # it remembers the signatures that it has read
+
 gc.freeze()  # all this stays: a trial need neither look through it for cycles nor copy its pages

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import tracking, trial_process
 from pipeline.console import Console, complain
+from pipeline.data import reused
 from pipeline.errors import ConfigError, StoreError
 from pipeline.signals import Stopped, StopSignals
 from pipeline.tracking import pages, sweeps
@@ -93,7 +94,7 @@ def run(command: Command, launch: Callable[[], None], outcomes: Path) -> None:
     for key in ("tracking.kind", "tracking.root", "tracking.uri"):
         if key in command.space:
             raise ConfigError(f"{key}: the trials of a sweep are kept together, in one store")
-    with StopSignals() as signals, _compiled_once():
+    with StopSignals() as signals, _reusing():
         try:
             if command.here:
                 trial_process.prepare()
@@ -223,17 +224,20 @@ def _joined(command: Command, run_id: str) -> Iterator[None]:
 
 
 @contextmanager
-def _compiled_once() -> Iterator[None]:
-    """Inside, what one trial has compiled the next one takes, where only numbers differ."""
-    given = os.environ.get(XLA_FLAGS, "")
-    with tempfile.TemporaryDirectory(prefix="compiled-") as folder:
-        os.environ[XLA_FLAGS] = f"{given} --tf_xla_persistent_cache_directory={folder}".strip()
+def _reusing() -> Iterator[None]:
+    """Inside, what one trial has decoded the next one takes, and what it has compiled too, where
+    only numbers differ."""
+    given = {name: os.environ.get(name) for name in (XLA_FLAGS, reused.FOLDER)}
+    with tempfile.TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as folder:
+        flags = f"{given[XLA_FLAGS] or ''} --tf_xla_persistent_cache_directory={folder}"
+        os.environ.update({XLA_FLAGS: flags.strip(), reused.FOLDER: folder})
         try:
             yield
         finally:
-            os.environ.pop(XLA_FLAGS)
-            if given:
-                os.environ[XLA_FLAGS] = given
+            for name, value in given.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
 
 
 def _launch(launch: Callable[[], None], store: Store, run_id: str) -> None:

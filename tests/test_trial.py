@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,15 @@ def test_a_process_answers_with_a_result_or_what_was_wrong(capfd) -> None:
     assert ended.value.code == 143
     with pytest.raises(TrainingError, match="its process ended with code 3"):
         trial_process.call(sys.exit, 3)
+
+
+@pytest.mark.slow
+def test_trials_find_loaded_and_frozen_what_they_import() -> None:
+    code = (
+        "import gc, sys\n"
+        "from pipeline.preloaded import MODULES\n"
+        "print([m for m in MODULES if m not in sys.modules], gc.get_freeze_count() > 300_000)\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.stdout == "[] True\n", done.stderr

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline.config import Dataset
+from pipeline.data import reused
 from pipeline.data.decoder import Decoder
 from pipeline.data.examples import Arrays
 from pipeline.data.features import Target, feature, multi_hot, names_of, nested, value_at
@@ -113,7 +114,7 @@ def joined(splits: Sequence[Split], name: str) -> Split:
     return Split(name, inputs, one(*targets), one(*weights))
 
 
-# A sweep runs many trials in one process; they read the same splits. Least recently used first.
+# What one process trains or evaluates several times is decoded once. Least recently used first.
 _cache: OrderedDict[Hashable, Split] = OrderedDict()
 
 
@@ -133,7 +134,15 @@ def read(
     inputs = (isinstance(config.inputs, str), *names_of(config.inputs))
     key = (builder.data_dir, written, expression, inputs, target.kind, target.paths, weight)
     if key not in _cache:
-        _cache[key] = _decode(builder, expression, config, target, weight)
+        kept = reused.load(key)
+        if kept is None:
+            split = _decode(builder, expression, config, target, weight)
+            reused.keep(key, _by_name(split))
+        else:
+            split = _of_names(expression, kept)
+        for array in split.arrays:
+            array.flags.writeable = False
+        _cache[key] = split
         held = sum(split.nbytes for split in _cache.values())
         while held > _CACHE_BYTES and len(_cache) > 1:
             _, oldest = _cache.popitem(last=False)
@@ -164,10 +173,22 @@ def _decode(
             f"{type(error).__name__}: {reason}\n"
             "Delete the folder and prepare the dataset again."
         ) from error
-    split = split_of(parts, expression, config, target, weight, one_by_one=uneven)
-    for array in split.arrays:
-        array.flags.writeable = False
-    return split
+    return split_of(parts, expression, config, target, weight, one_by_one=uneven)
+
+
+def _by_name(split: Split) -> dict[str, np.ndarray]:
+    """Its arrays; those of several inputs as ``inputs/`` and their names."""
+    inputs: Any = split.inputs if isinstance(split.inputs, dict) else {"": split.inputs}
+    found: dict[str, Any] = {f"inputs/{name}": array for name, array in inputs.items()}
+    others = {"targets": split.targets, "weights": split.weights}
+    return found | {name: array for name, array in others.items() if array is not None}
+
+
+def _of_names(expression: str, arrays: Mapping[str, np.ndarray]) -> Split:
+    """The split that ``_by_name`` took apart."""
+    own = {key.partition("/")[2]: a for key, a in arrays.items() if key.startswith("inputs/")}
+    inputs: Arrays = own[""] if list(own) == [""] else own
+    return Split(expression, inputs, arrays.get("targets"), arrays.get("weights"))
 
 
 def paths_of(config: Dataset, target: Target, weight: str | None) -> list[str]:
